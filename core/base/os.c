@@ -1,0 +1,219 @@
+#include "core/base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define RESERVED_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static void *map(void *at, size_t bytes, int protection, int flags) {
+    int saved = errno;
+    void *p = mmap(at, bytes, protection, flags, -1, 0);
+    errno = saved;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+bool psc_os_unmap(void *address, size_t bytes) {
+    int saved = errno;
+    bool done = bytes == 0 || munmap(address, bytes) == 0;
+    errno = saved;
+    return done;
+}
+
+static void *trim_to_alignment(char *start, size_t total, size_t bytes, size_t alignment) {
+    char *aligned = start + (-(uintptr_t)start & (alignment - 1));
+    psc_os_unmap(start, (size_t)(aligned - start));
+    psc_os_unmap(aligned + bytes, total - bytes - (size_t)(aligned - start));
+    return aligned;
+}
+
+void *psc_os_map_aligned(size_t bytes, size_t alignment, bool usable) {
+    int protection = usable ? PROT_READ | PROT_WRITE : PROT_NONE;
+    int flags = usable ? MAP_PRIVATE | MAP_ANONYMOUS : RESERVED_FLAGS;
+    char *start = map(NULL, bytes, protection, flags);
+    if (start == NULL || ((uintptr_t)start & (alignment - 1)) == 0) {
+        return start;
+    }
+    psc_os_unmap(start, bytes);
+    size_t total = bytes + alignment - PSC_PAGE_BYTES;
+    if (total < bytes || (start = map(NULL, total, protection, flags)) == NULL) {
+        return NULL;
+    }
+    return trim_to_alignment(start, total, bytes, alignment);
+}
+
+void *psc_os_reserve(size_t bytes, size_t alignment) {
+    return psc_os_map_aligned(bytes, alignment, false);
+}
+
+bool psc_os_commit(void *address, size_t bytes) {
+    int saved = errno;
+    bool done = mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool psc_os_decommit(void *address, size_t bytes) {
+    return map(address, bytes, PROT_NONE, RESERVED_FLAGS | MAP_FIXED) != NULL;
+}
+
+bool psc_os_purge(void *address, size_t bytes) {
+    int saved = errno;
+    bool done = madvise(address, bytes, MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
+void *psc_os_map(size_t bytes) {
+    return map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+bool psc_os_resize(void *address, size_t old_bytes, size_t new_bytes) {
+    int saved = errno;
+    bool done = mremap(address, old_bytes, new_bytes, 0) != MAP_FAILED;
+    errno = saved;
+    return done;
+}
+
+bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes) {
+    int saved = errno;
+    bool done = mremap(from, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
+    errno = saved;
+    return done;
+}
+
+void *psc_os_map_wiped_on_fork(size_t bytes) {
+    void *p = map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    int saved = errno;
+    if (p != NULL && madvise(p, bytes, MADV_WIPEONFORK) != 0) {
+        psc_os_unmap(p, bytes);
+        p = NULL;
+    }
+    errno = saved;
+    return p;
+}
+
+size_t psc_os_address_space_limit(void) {
+    struct rlimit limit;
+    int saved = errno;
+    bool known = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    errno = saved;
+    return known ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+static uint64_t clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t psc_os_monotonic_ns(void) {
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t psc_os_realtime_ns(void) {
+    return clock_ns(CLOCK_REALTIME);
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------- */
+
+static bool fits_file_limit(size_t bytes) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= bytes;
+}
+
+static void *size_and_map(int fd, size_t bytes, void *at) {
+    if (!fits_file_limit(bytes)) { /* growing past the limit would raise SIGXFSZ */
+        errno = EFBIG;
+        return NULL;
+    }
+    if (fchmod(fd, 0600) != 0 || ftruncate(fd, (off_t)bytes) != 0) {
+        return NULL;
+    }
+    void *p = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (at != NULL ? MAP_FIXED : 0), fd, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void *psc_os_create_mapped(const char *path, size_t bytes, void *at) {
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return NULL;
+    }
+    void *p = size_and_map(fd, bytes, at);
+    int saved = errno;
+    close(fd);
+    if (p == NULL) {
+        unlink(path);
+    }
+    errno = saved;
+    return p;
+}
+
+static int back_by_descriptor(const char *path, size_t offset, size_t bytes) {
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    int error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    close(fd);
+    return error;
+}
+
+int psc_os_back_with_space(void *address, size_t bytes, const char *path, size_t file_offset) {
+    int saved = errno;
+    int error = madvise(address, bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+    if (error == EINVAL) {
+        error = back_by_descriptor(path, file_offset, bytes);
+    } else if (error == EFAULT) { /* the kernel would have raised SIGBUS: no room in the file system */
+        error = ENOSPC;
+    }
+    errno = saved;
+    return error;
+}
+
+static bool identify(int fd, struct psc_os_file_id *id) {
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        return false;
+    }
+    *id = (struct psc_os_file_id){.device = status.st_dev, .inode = status.st_ino};
+    return true;
+}
+
+static int open_existing(const char *path, int access) {
+    return open(path, access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+bool psc_os_file_id(const char *path, struct psc_os_file_id *id) {
+    int saved = errno;
+    int fd = open_existing(path, O_RDONLY);
+    bool known = fd >= 0 && identify(fd, id);
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = saved;
+    return known;
+}
+
+void psc_os_truncate(const char *path, const struct psc_os_file_id *id, size_t bytes) {
+    int saved = errno;
+    struct psc_os_file_id found;
+    int fd = open_existing(path, O_RDWR);
+    if (fd >= 0) {
+        if (identify(fd, &found) && found.device == id->device && found.inode == id->inode &&
+            ftruncate(fd, (off_t)bytes) != 0) {
+            /* The file stays as long as it was, all of it a hole. */
+        }
+        close(fd);
+    }
+    errno = saved;
+}

@@ -1,0 +1,51 @@
+/* The kernel, as the rest of core sees it: mappings, clocks, files. The only file of core that includes <sys/mman.h>.
+ * No function here allocates, takes a lock or changes errno unless it says so. All sizes are bytes. */
+#ifndef PSC_CORE_BASE_OS_H
+#define PSC_CORE_BASE_OS_H
+
+#include "core/base/compiler.h"
+
+#define PSC_PAGE_BYTES 4096u
+
+/* Address space without memory behind it, aligned to `alignment` (a power of two >= the page size). NULL: none. */
+void *psc_os_reserve(size_t bytes, size_t alignment);
+/* The same, and usable at once, zeroed, if `usable`. */
+void *psc_os_map_aligned(size_t bytes, size_t alignment, bool usable);
+/* Makes reserved pages usable, zeroed. False: no memory. */
+bool psc_os_commit(void *address, size_t bytes);
+/* Gives memory and commit charge back; the address space stays reserved. */
+bool psc_os_decommit(void *address, size_t bytes);
+/* Gives the pages back at once; they read as zero afterwards. False: nothing changed. */
+bool psc_os_purge(void *address, size_t bytes);
+/* Reserved and usable at once, page-aligned, zeroed. NULL: none. */
+void *psc_os_map(size_t bytes);
+/* False: the range is still mapped (no VMA to split). */
+bool psc_os_unmap(void *address, size_t bytes);
+/* Grows or shrinks a mapping where it is. False: unchanged. */
+bool psc_os_resize(void *address, size_t old_bytes, size_t new_bytes);
+/* Moves the pages of a mapping over a reserved range of `new_bytes`, and gives it that size. False: both are unchanged. */
+bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes);
+/* Zeroed pages that a forked child finds zeroed again. NULL: none. */
+void *psc_os_map_wiped_on_fork(size_t bytes);
+/* The soft limit on address space, SIZE_MAX if none. */
+size_t psc_os_address_space_limit(void);
+
+/* Nanoseconds of CLOCK_MONOTONIC / CLOCK_REALTIME. */
+uint64_t psc_os_monotonic_ns(void);
+uint64_t psc_os_realtime_ns(void);
+
+/* Creates a new regular file of `bytes` (a hole), mode 0600, never through a link, and maps it shared: over `at` if that is not
+ * NULL (replacing what is there), else anywhere. Returns the address, or NULL with errno set (EEXIST among others); no descriptor stays open. */
+void *psc_os_create_mapped(const char *path, size_t bytes, void *at);
+/* Gets disk space for a range of a file mapping before it is touched, so that touching it cannot raise SIGBUS. `path` names the
+ * file for kernels that need a descriptor (before 5.14). 0 or an errno value. */
+int psc_os_back_with_space(void *address, size_t bytes, const char *path, size_t file_offset);
+/* Cuts the file down to `bytes` if `path` still names the file that is mapped at `mapped` with inode and device as recorded at creation. */
+struct psc_os_file_id {
+    uint64_t device;
+    uint64_t inode;
+};
+bool psc_os_file_id(const char *path, struct psc_os_file_id *id);
+void psc_os_truncate(const char *path, const struct psc_os_file_id *id, size_t bytes);
+
+#endif

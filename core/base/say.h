@@ -1,0 +1,20 @@
+/* Messages to stderr, without stdio or malloc. Each begins with "poolscope: " and is one write(2). */
+#ifndef PSC_CORE_BASE_SAY_H
+#define PSC_CORE_BASE_SAY_H
+
+#include "core/base/compiler.h"
+
+/* Formats into `buffer` of `bytes`, always NUL-terminated when bytes > 0, cut off if longer; returns the length written.
+ * Knows %s %c %d %u %x %p %zu %ld %lu %lx %llu %% without flags or widths. No malloc, no locale; signal safe. */
+size_t psc_format(char *buffer, size_t bytes, const char *format, ...) PSC_PRINTF(3, 4);
+
+/* One line to stderr; the newline is added. errno is preserved. */
+void psc_say(const char *format, ...) PSC_PRINTF(1, 2);
+
+/* A fixed sentence on misuse or corruption of the heap, then abort. `address` is shown. */
+_Noreturn void psc_die(const char *sentence, const void *address);
+
+/* Name of an errno value in words, for a handful that our calls give; else "error N" in `buffer`. */
+const char *psc_errno_text(int error, char *buffer, size_t bytes);
+
+#endif

@@ -1,0 +1,36 @@
+/* The options of POOLSCOPE=name=value,... and of `poolscope run --name=value`: one row each.
+ * The row feeds the parser, --help, the launcher's flags, the trace header and the man page.
+ *
+ *   PSC_OPTION_CHOICE(name, default index, "first|second|...", help)
+ *   PSC_OPTION_NUMBER(name, default, min, max, unit, help)   unit: "" or "ms" (accepts s, ms)
+ *   PSC_OPTION_TEXT(name, default, help)
+ *
+ * Declarations only: the parser is core/base/option.c.
+ */
+#ifndef PSC_CORE_WIRE_OPTIONS_H
+#define PSC_CORE_WIRE_OPTIONS_H
+
+#include <stdint.h>
+
+#define PSC_OPTION_TEXT_MAX 1024
+
+/* Values of `mode`, in the order of its choices. */
+enum psc_mode { PSC_MODE_EXACT, PSC_MODE_OFF };
+
+#define PSC_OPTIONS(CHOICE, NUMBER, TEXT)                                                                      \
+    CHOICE(mode, PSC_MODE_EXACT, "exact|off", "record every allocation with its stack, or be the allocator alone") \
+    TEXT(out, ".", "directory for traces, or a file name in which %p is the process id and %e the program")    \
+    NUMBER(depth, 256, 1, 256, "", "frames kept of a stack, innermost first")                                  \
+    NUMBER(snapshots, 256, 8, 4096, "", "how many snapshots the history keeps")                                \
+    NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")           \
+    CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
+
+#define PSC_OPTION_FIELD_CHOICE(name, initial, choices, help) uint32_t name;
+#define PSC_OPTION_FIELD_NUMBER(name, initial, min, max, unit, help) uint32_t name;
+#define PSC_OPTION_FIELD_TEXT(name, initial, help) char name[PSC_OPTION_TEXT_MAX];
+
+struct psc_options {
+    PSC_OPTIONS(PSC_OPTION_FIELD_CHOICE, PSC_OPTION_FIELD_NUMBER, PSC_OPTION_FIELD_TEXT)
+};
+
+#endif
