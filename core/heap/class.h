@@ -1,0 +1,44 @@
+/* Size classes: steps of 16 bytes to 256, then eight to each doubling (at most 12.5 % rounding), up to 32 KiB.
+ * All of it is arithmetic: no table to initialise, right from the first call. */
+#ifndef PSC_CORE_HEAP_CLASS_H
+#define PSC_CORE_HEAP_CLASS_H
+
+#include "core/base/compiler.h"
+
+#define PSC_SMALL_MAX 32768u
+#define PSC_CLASS_COUNT 72u
+#define PSC_LINEAR_CLASSES 16u /* of 16, 32 ... 256 bytes */
+
+#define PSC_SLOT_SHIFT 14
+#define PSC_SLOT_BYTES (1u << PSC_SLOT_SHIFT)
+#define PSC_POOL_SLOTS_MAX 8u
+#define PSC_POOL_BLOCKS_MAX (PSC_SLOT_BYTES / 16)
+
+/* The smallest class whose blocks hold `bytes`, for bytes <= PSC_SMALL_MAX; 0 bytes are served by the class of 16. */
+PSC_INLINE uint32_t psc_class_of(size_t bytes) {
+    if (PSC_LIKELY(bytes <= 256)) {
+        return (uint32_t)((bytes + 15) / 16 - (bytes != 0));
+    }
+    uint32_t top = 31u - (uint32_t)__builtin_clz((uint32_t)bytes - 1); /* 8 .. 14 */
+    uint32_t step = (((uint32_t)bytes - 1) >> (top - 3)) & 7;
+    return PSC_LINEAR_CLASSES + (top - 8) * 8 + step;
+}
+
+PSC_INLINE uint32_t psc_class_bytes(uint32_t class_index) {
+    if (class_index < PSC_LINEAR_CLASSES) {
+        return (class_index + 1) * 16;
+    }
+    uint32_t group = (class_index - PSC_LINEAR_CLASSES) / 8;
+    uint32_t step = (class_index - PSC_LINEAR_CLASSES) % 8;
+    return (9 + step) << (group + 5);
+}
+
+/* Slots of a pool of this class: the fewest that hold four blocks and waste at most 1/16 of the pool at its end; else those
+ * that waste least. */
+uint32_t psc_class_slots(uint32_t class_index);
+
+/* The smallest class whose blocks hold `bytes` and all begin at multiples of `alignment` (a power of two, at most a slot);
+ * PSC_CLASS_COUNT if there is none. */
+uint32_t psc_class_of_aligned(size_t bytes, size_t alignment);
+
+#endif

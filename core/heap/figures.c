@@ -1,0 +1,61 @@
+#include "core/heap/internal.h"
+#include "core/heap/meta.h"
+
+/* Blocks that the program holds: handed out, and not handed back. */
+static uint32_t live_blocks(const struct psc_pool *pool) {
+    uint32_t used = PSC_LOAD(&pool->used);
+    uint32_t back = 0;
+    if (PSC_LOAD(&pool->pending) != 0) {
+        for (uint32_t word = 0; word < PSC_POOL_WORDS; word++) {
+            back += (uint32_t)__builtin_popcountll(PSC_LOAD(&pool->remote[word]));
+        }
+    }
+    return used > back ? used - back : 0;
+}
+
+static uint32_t occupancy_step(uint32_t live, uint32_t capacity) {
+    return (live * 10 + capacity - 1) / capacity;
+}
+
+static void add_pool(struct psc_pool *pool, void *context) {
+    struct psc_heap_figures *figures = context;
+    struct psc_class_figures *of_class = &figures->classes[pool->class_index];
+    uint32_t live = live_blocks(pool);
+    uint64_t block_bytes = (uint64_t)live * pool->block_bytes;
+    uint64_t committed = psc_pool_committed(pool);
+    if (committed < block_bytes) { /* the pool changed while we looked */
+        committed = block_bytes;
+    }
+    of_class->pools++;
+    of_class->live_blocks += live;
+    of_class->capacity_blocks += pool->capacity;
+    of_class->committed_bytes += committed;
+    figures->occupancy[occupancy_step(live, pool->capacity)]++;
+    figures->live_blocks += live;
+    figures->live_block_bytes += block_bytes;
+    *(live > 0 ? &figures->pinned_bytes : &figures->empty_bytes) += committed - block_bytes;
+}
+
+static uint64_t cached_bytes(const struct psc_arena *arena) {
+    uint64_t slots = 0;
+    for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
+        slots += (uint64_t)__builtin_popcountll(PSC_LOAD(&arena->cached[word]));
+    }
+    return slots * PSC_SLOT_BYTES;
+}
+
+void psc_heap_measure(struct psc_heap_figures *figures) {
+    *figures = (struct psc_heap_figures){.arenas = psc_arena_count(), .metadata_bytes = psc_meta_bytes()};
+    psc_arena_each_pool(add_pool, figures);
+    for (uint32_t i = 0; i < figures->arenas; i++) {
+        figures->cached_bytes += cached_bytes(psc_arena_at(i));
+    }
+    psc_large_measure(&figures->large_blocks, &figures->large_bytes);
+}
+
+void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena)) {
+    uint32_t count = psc_arena_count();
+    for (uint32_t i = 0; i < count; i++) {
+        visit(psc_arena_at(i));
+    }
+}

@@ -1,0 +1,272 @@
+#include "core/heap/heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/base/os.h"
+#include "core/base/say.h"
+#include "core/heap/internal.h"
+#include "core/heap/meta.h"
+#include "core/heap/radix.h"
+
+struct psc_heap_hooks psc_hooks;
+struct psc_pool psc_pool_none;
+
+void psc_heap_set_hooks(const struct psc_heap_hooks *hooks) {
+    psc_hooks = *hooks;
+}
+
+void psc_heap_set_purge(uint32_t milliseconds) {
+    psc_arena_set_purge(milliseconds);
+}
+
+/* ---- allocation ------------------------------------------------------------------------------------------------ */
+
+static void *no_memory(void) {
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* The lowest free block of the word that the cursor is at. NULL: that word has none. */
+PSC_INLINE void *take_block(struct psc_pool *pool) {
+    uint32_t word = pool->cursor;
+    uint64_t bits = pool->free[word];
+    if (PSC_UNLIKELY(bits == 0)) {
+        return NULL;
+    }
+    PSC_STORE(&pool->free[word], bits & (bits - 1));
+    PSC_STORE(&pool->used, (uint16_t)(pool->used + 1));
+    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+    return pool->base + (size_t)index * pool->block_bytes;
+}
+
+static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_bin *bin = &heap->bins[class_index];
+    if (!psc_pool_seek(bin->current) && !psc_bin_refill(heap, class_index)) {
+        return no_memory();
+    }
+    return take_block(bin->current);
+}
+
+/* For a thread that has no heap any more, or for whose heap there was no memory. */
+static void *alloc_from_idle(uint32_t class_index) {
+    struct psc_heap *heap = psc_idle_take();
+    if (heap == NULL) {
+        return no_memory();
+    }
+    void *p = alloc_refilling(heap, class_index);
+    psc_idle_drop(heap);
+    return p;
+}
+
+PSC_COLD static void *alloc_slowly(uint32_t class_index) {
+    struct psc_heap *heap = psc_heap_self;
+    if (heap == NULL) {
+        heap = psc_heap_begin();
+    }
+    return heap != NULL ? alloc_refilling(heap, class_index) : alloc_from_idle(class_index);
+}
+
+PSC_INLINE void *alloc_small(uint32_t class_index) {
+    struct psc_heap *heap = psc_heap_self;
+    if (PSC_LIKELY(heap != NULL)) {
+        void *p = take_block(heap->bins[class_index].current);
+        if (PSC_LIKELY(p != NULL)) {
+            return p;
+        }
+    }
+    return alloc_slowly(class_index);
+}
+
+PSC_COLD static void *alloc_large(size_t alignment, size_t bytes) {
+    if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX) {
+        return no_memory();
+    }
+    void *p = psc_large_alloc(alignment, bytes > 0 ? bytes : 1);
+    return p != NULL ? p : no_memory();
+}
+
+void *psc_heap_alloc(size_t bytes) {
+    if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
+        return alloc_large(1, bytes);
+    }
+    return alloc_small(psc_class_of(bytes));
+}
+
+void *psc_heap_alloc_zeroed(size_t bytes) {
+    if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
+        return alloc_large(1, bytes); /* fresh from the kernel */
+    }
+    void *p = alloc_small(psc_class_of(bytes));
+    return p != NULL ? memset(p, 0, bytes) : NULL;
+}
+
+void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
+    if (alignment <= 16) {
+        return psc_heap_alloc(bytes);
+    }
+    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
+    return class_index < PSC_CLASS_COUNT ? alloc_small(class_index) : alloc_large(alignment, bytes);
+}
+
+/* ---- free ------------------------------------------------------------------------------------------------------ */
+
+PSC_INLINE struct psc_pool *pool_of(const struct psc_arena *arena, const void *p) {
+    uint32_t slot = (uint32_t)((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1);
+    uint8_t first = __atomic_load_n(&arena->first[slot], __ATOMIC_RELAXED);
+    return (struct psc_pool *)&arena->pools[first];
+}
+
+/* p lies in the pool's slots. Ends the process unless a block that was handed out begins there. */
+PSC_INLINE uint32_t index_of(const struct psc_pool *pool, const void *p) {
+    uint32_t offset = (uint32_t)((const char *)p - pool->base);
+    uint32_t index = (uint32_t)(((uint64_t)offset * pool->reciprocal) >> 32);
+    if (PSC_UNLIKELY(index >= PSC_LOAD(&pool->carved) || index * pool->block_bytes != offset)) {
+        psc_die(PSC_DIE_FOREIGN, p);
+    }
+    return index;
+}
+
+/* Blocks of this pool were handed back: another thread may have freed this very one. */
+PSC_COLD static void take_back(struct psc_heap *heap, struct psc_pool *pool) {
+    psc_pool_merge(pool);
+    psc_bin_settle(heap, pool);
+}
+
+PSC_INLINE void put_block(struct psc_heap *heap, struct psc_pool *pool, uint32_t index, const void *p) {
+    if (PSC_UNLIKELY(PSC_LOAD(&pool->pending) != 0)) {
+        take_back(heap, pool);
+    }
+    uint32_t word = index / 64;
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    uint64_t bits = pool->free[word];
+    if (PSC_UNLIKELY((bits & bit) != 0)) {
+        psc_die(PSC_DIE_DOUBLE, p);
+    }
+    PSC_STORE(&pool->free[word], bits | bit);
+    PSC_STORE(&pool->used, (uint16_t)(pool->used - 1));
+    if (word < pool->cursor) {
+        pool->cursor = (uint8_t)word;
+    }
+    if (PSC_UNLIKELY(pool->used == 0 || pool->state == PSC_POOL_FULL)) {
+        psc_bin_settle(heap, pool);
+    }
+}
+
+PSC_COLD static void free_not_in_arena(void *p) {
+    if (p == NULL) {
+        return;
+    }
+    struct psc_large *large = psc_radix_large(p);
+    if (large == NULL) {
+        psc_die(PSC_DIE_FOREIGN, p);
+    }
+    psc_large_free(large);
+}
+
+void psc_heap_free(void *p) {
+    struct psc_arena *arena = psc_radix_arena(p);
+    if (PSC_UNLIKELY(arena == NULL)) {
+        free_not_in_arena(p);
+        return;
+    }
+    struct psc_pool *pool = pool_of(arena, p);
+    uint32_t index = index_of(pool, p);
+    struct psc_heap *heap = psc_heap_self;
+    if (PSC_LIKELY(PSC_LOAD(&pool->owner) == heap)) {
+        put_block(heap, pool, index, p);
+    } else {
+        psc_pool_hand_back(pool, index, p);
+    }
+}
+
+/* ---- what is known of a block ---------------------------------------------------------------------------------- */
+
+static void describe_large(const void *p, struct psc_block *block) {
+    struct psc_large *large = psc_radix_large(p);
+    if (large == NULL) {
+        psc_die(PSC_DIE_FOREIGN, p);
+    }
+    *block = (struct psc_block){.note = &large->note, .base = large->base, .bytes = large->bytes,
+                                .class_index = PSC_CLASS_COUNT, .capacity = 1, .carved = 1, .used = 1};
+}
+
+static void refuse_freed(const struct psc_pool *pool, uint32_t index, const void *p) {
+    uint64_t freed = PSC_LOAD(&pool->free[index / 64]) | PSC_LOAD(&pool->remote[index / 64]);
+    if (PSC_UNLIKELY((freed >> (index % 64) & 1) != 0)) {
+        psc_die(PSC_DIE_DOUBLE, p);
+    }
+}
+
+void psc_heap_block(const void *p, struct psc_block *block) {
+    struct psc_arena *arena = psc_radix_arena(p);
+    if (PSC_UNLIKELY(arena == NULL)) {
+        describe_large(p, block);
+        return;
+    }
+    struct psc_pool *pool = pool_of(arena, p);
+    uint32_t index = index_of(pool, p);
+    refuse_freed(pool, index, p);
+    *block = (struct psc_block){.note = &pool->note, .base = pool->base, .bytes = pool->block_bytes, .index = index,
+                                .class_index = pool->class_index, .capacity = pool->capacity,
+                                .carved = PSC_LOAD(&pool->carved), .used = PSC_LOAD(&pool->used)};
+}
+
+size_t psc_heap_usable(const void *p) {
+    struct psc_block block;
+    psc_heap_block(p, &block);
+    return block.bytes;
+}
+
+void *psc_heap_resize(void *p, size_t bytes) {
+    struct psc_block block;
+    psc_heap_block(p, &block);
+    if (block.class_index < PSC_CLASS_COUNT) {
+        return bytes <= block.bytes && bytes >= block.bytes / 2 ? p : NULL;
+    }
+    if (bytes <= PSC_SMALL_MAX || bytes > PTRDIFF_MAX) {
+        return NULL;
+    }
+    return psc_large_resize(psc_radix_large(p), bytes);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------------------------- */
+
+static void collect_idle(struct psc_heap *heap, void *context) {
+    (void)context;
+    if (PSC_LOAD(&heap->state) == PSC_HEAP_IDLE) {
+        psc_idle_collect(heap);
+    }
+}
+
+bool psc_heap_trim(void) {
+    if (psc_heap_self != NULL) {
+        psc_heap_lay_down(psc_heap_self);
+    }
+    psc_heap_each(collect_idle, NULL);
+    return psc_arena_purge(true);
+}
+
+void psc_heap_fork_prepare(void) {
+    psc_lock_take(&psc_idle_lock);
+    psc_lock_take(&psc_arena_lock);
+    psc_large_fork_prepare();
+    psc_lock_take(&psc_radix_lock);
+    psc_meta_fork_prepare();
+}
+
+void psc_heap_fork_parent(void) {
+    psc_meta_fork_parent();
+    psc_lock_release(&psc_radix_lock);
+    psc_large_fork_parent();
+    psc_lock_release(&psc_arena_lock);
+    psc_lock_release(&psc_idle_lock);
+}
+
+void psc_heap_fork_child(void) {
+    psc_meta_fork_child();
+    psc_lock_reset(&psc_radix_lock);
+    psc_large_fork_child();
+    psc_lock_reset(&psc_arena_lock);
+    psc_idle_fork_child();
+}

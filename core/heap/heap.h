@@ -1,0 +1,98 @@
+/* The allocator. Has never heard of a tracker: it offers notes (16 bytes per pool and large block) and hooks.
+ *
+ * All functions may be called by any thread, at any time from the first instruction of the process to its last, also where
+ * libc is not set up yet or is going down; none from a signal handler that interrupted one of them. Sizes are bytes.
+ * Returned blocks are aligned to 16 bytes at least. Failure of an allocation is NULL and errno ENOMEM; errno is untouched
+ * otherwise. A pointer that is not the start of a live block of ours ends the process with a fixed sentence and SIGABRT. */
+#ifndef PSC_CORE_HEAP_HEAP_H
+#define PSC_CORE_HEAP_HEAP_H
+
+#include "core/heap/types.h"
+
+/* Called on slow paths only. Each may be NULL. */
+struct psc_heap_hooks {
+    /* The calling thread got a heap: see to it that psc_heap_thread_end() is called when it ends. */
+    void (*thread_began)(void);
+    /* All blocks of the pool (large block) are free, its memory is about to go back. */
+    void (*pool_retired)(struct psc_note *note);
+    void (*pool_carved)(struct psc_note *note, uint32_t carved);
+    /* Slots changed; called under the heap's lock of arenas: must not call the heap. */
+    void (*arena_changed)(const struct psc_arena *arena);
+};
+
+/* The hooks must stay valid for the life of the process. Pools made before are not reported. */
+void psc_heap_set_hooks(const struct psc_heap_hooks *hooks);
+/* How long free pages stay, in milliseconds; 0: they go back at once. */
+void psc_heap_set_purge(uint32_t milliseconds);
+
+void *psc_heap_alloc(size_t bytes);
+void *psc_heap_alloc_zeroed(size_t bytes);
+/* `alignment`: a power of two. */
+void *psc_heap_alloc_aligned(size_t alignment, size_t bytes);
+/* p may be NULL. */
+void psc_heap_free(void *p);
+/* Gives the block a size of `bytes` without copying: where it is, or (large blocks) by moving pages. Returns its address, or
+ * NULL when it must be copied: the block is then unchanged. errno is untouched. */
+void *psc_heap_resize(void *p, size_t bytes);
+
+/* What is known of a live block. */
+struct psc_block {
+    struct psc_note *note; /* of its pool, or its own */
+    void *base;            /* of the pool, or its own */
+    size_t bytes;          /* usable */
+    uint32_t index;        /* in the pool; 0 if large */
+    uint32_t class_index;  /* PSC_CLASS_COUNT if large */
+    uint32_t capacity;     /* of the pool; 1 if large */
+    uint32_t carved;
+    uint32_t used; /* blocks of the pool that are not free, as its owner sees it */
+};
+
+/* p: the start of a live block; anything else ends the process. */
+void psc_heap_block(const void *p, struct psc_block *block);
+size_t psc_heap_usable(const void *p);
+
+/* The calling thread ends: its heap becomes idle. What it allocates afterwards comes from an idle heap, under a lock. */
+void psc_heap_thread_end(void);
+
+/* Gives back all pages that can go. True if any went. */
+bool psc_heap_trim(void);
+
+void psc_heap_fork_prepare(void);
+void psc_heap_fork_parent(void);
+void psc_heap_fork_child(void);
+
+/* ---- figures --------------------------------------------------------------------------------------------------- */
+
+struct psc_class_figures {
+    uint32_t pools;
+    uint32_t live_blocks;
+    uint32_t capacity_blocks;
+    uint64_t committed_bytes;
+};
+
+#define PSC_OCCUPANCY_STEPS 11 /* 0: empty; k: occupancy in ((k-1)/10, k/10] */
+
+struct psc_heap_figures {
+    struct psc_class_figures classes[PSC_CLASS_COUNT];
+    uint32_t occupancy[PSC_OCCUPANCY_STEPS]; /* pools by occupancy */
+    uint64_t live_blocks;
+    uint64_t live_block_bytes;
+    uint64_t pinned_bytes; /* committed bytes of pools with live blocks, less these blocks */
+    uint64_t empty_bytes;  /* committed bytes of pools without */
+    uint64_t cached_bytes; /* free slots whose pages have not gone back */
+    uint64_t large_blocks;
+    uint64_t large_bytes; /* mapped */
+    uint64_t arenas;
+    uint64_t metadata_bytes;
+};
+
+/* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments. */
+void psc_heap_measure(struct psc_heap_figures *figures);
+/* Calls for each arena, without a lock. */
+void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena));
+
+/* Tests the invariants of core/heap/types.h over all pools. No other thread may use the heap meanwhile. NULL, or the
+ * sentence of the first that does not hold. */
+const char *psc_heap_check(void);
+
+#endif

@@ -1,0 +1,92 @@
+/* What the files of core/heap share among themselves. */
+#ifndef PSC_CORE_HEAP_INTERNAL_H
+#define PSC_CORE_HEAP_INTERNAL_H
+
+#include "core/heap/heap.h"
+
+#define PSC_ARENAS_MAX (1u << 17) /* 512 GiB of pools */
+
+extern struct psc_heap_hooks psc_hooks;
+extern struct psc_pool psc_pool_none; /* what an empty bin's `current` points to: has no block, ever */
+
+/* ---- arena.c: slots ---- */
+
+/* Held for taking and giving slots, and while a pool's descriptor is made or retired. */
+extern struct psc_lock psc_arena_lock;
+/* Takes slots for a pool of the class, lowest arena and slot with room first. NULL: no memory. */
+struct psc_pool *psc_arena_make_pool(uint32_t class_index, struct psc_heap *owner);
+/* The pool is empty and on no list. */
+void psc_arena_retire_pool(struct psc_pool *pool);
+/* Gives back pages of free slots that waited long enough, or all of them. True if any went. */
+bool psc_arena_purge(bool all);
+uint32_t psc_arena_count(void);
+struct psc_arena *psc_arena_at(uint32_t index);
+void psc_arena_set_purge(uint32_t milliseconds);
+
+/* Calls `visit` for each pool of each arena. */
+void psc_arena_each_pool(void (*visit)(struct psc_pool *pool, void *context), void *context);
+
+/* ---- pool.c: bits; all for the pool's owner, but psc_pool_hand_back ---- */
+
+/* Makes more blocks of the pool available, up to the next page. False: all are carved. */
+bool psc_pool_carve(struct psc_pool *pool);
+/* Moves the cursor to the first word with a free block. False: none. */
+bool psc_pool_seek(struct psc_pool *pool);
+/* Takes blocks that other threads freed into `free`. */
+void psc_pool_merge(struct psc_pool *pool);
+/* Frees a block of a pool that another heap owns. Any thread. */
+void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p);
+/* Puts a pool with blocks in `remote` on its owner's stack, unless it is on one. Any thread. Returns the owner if that is
+ * idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
+struct psc_heap *psc_pool_push(struct psc_pool *pool);
+uint64_t psc_pool_committed(const struct psc_pool *pool);
+
+PSC_INLINE bool psc_pool_has_room(const struct psc_pool *pool) {
+    return pool->used < pool->capacity;
+}
+
+/* ---- bin.c: pools of a heap; for the heap's owner ---- */
+
+/* Makes the bin's current pool one with a free block. False: no memory. */
+bool psc_bin_refill(struct psc_heap *heap, uint32_t class_index);
+/* Puts the pool where its state belongs after blocks of it were freed; may retire it. */
+void psc_bin_settle(struct psc_heap *heap, struct psc_pool *pool);
+/* Takes in the blocks that other threads handed back; those of pools that another heap got meanwhile are passed on. */
+void psc_heap_collect(struct psc_heap *heap);
+/* No bin has a current pool any more: all pools with room are listed, empty ones retired. */
+void psc_heap_lay_down(struct psc_heap *heap);
+/* Rebuilds the bins of a heap whose thread was somewhere inside when the process forked. */
+void psc_heap_recover(struct psc_heap *heap);
+
+/* ---- thread.c: heaps and threads ---- */
+
+extern PSC_TLS struct psc_heap *psc_heap_self;
+extern struct psc_lock psc_idle_lock; /* taken before psc_arena_lock */
+/* The calling thread's heap, found or made. NULL: it has none any more (or there is no memory): use psc_idle_take(). */
+struct psc_heap *psc_heap_begin(void);
+/* An idle heap, with psc_idle_lock held on return, for psc_idle_drop(). NULL: no memory, no lock held. */
+struct psc_heap *psc_idle_take(void);
+void psc_idle_drop(struct psc_heap *heap);
+/* A pool of the class with a free or uncarved block, taken from an idle heap and given to `heap`. NULL: none. */
+struct psc_pool *psc_idle_steal(struct psc_heap *heap, uint32_t class_index);
+/* Collects for a heap that nobody uses. */
+void psc_idle_collect(struct psc_heap *heap);
+/* In a forked child: heaps of the threads that it does not have turn idle. */
+void psc_idle_fork_child(void);
+/* Calls for each heap ever made. */
+void psc_heap_each(void (*visit)(struct psc_heap *heap, void *context), void *context);
+
+/* ---- large.c ---- */
+
+void *psc_large_alloc(size_t alignment, size_t bytes);
+void psc_large_free(struct psc_large *large);
+void *psc_large_resize(struct psc_large *large, size_t bytes);
+void psc_large_measure(uint64_t *blocks, uint64_t *bytes);
+void psc_large_fork_prepare(void);
+void psc_large_fork_parent(void);
+void psc_large_fork_child(void);
+
+#define PSC_DIE_DOUBLE "free of a block that is free already"
+#define PSC_DIE_FOREIGN "pointer that no live block of this heap begins at"
+
+#endif

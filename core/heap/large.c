@@ -1,0 +1,139 @@
+#include "core/base/os.h"
+#include "core/heap/internal.h"
+#include "core/heap/meta.h"
+#include "core/heap/radix.h"
+
+static struct {
+    struct psc_lock lock; /* of unused descriptors and the figures */
+    struct psc_large *unused;
+    uint64_t blocks;
+    uint64_t bytes;
+} large_blocks;
+
+static struct psc_large *take_descriptor(void) {
+    psc_lock_take(&large_blocks.lock);
+    struct psc_large *large = large_blocks.unused;
+    if (large != NULL) {
+        large_blocks.unused = large->next;
+    }
+    psc_lock_release(&large_blocks.lock);
+    return large != NULL ? large : psc_meta_alloc(sizeof *large);
+}
+
+static void give_descriptor(struct psc_large *large) {
+    *large = (struct psc_large){.base = NULL};
+    psc_lock_take(&large_blocks.lock);
+    large->next = large_blocks.unused;
+    large_blocks.unused = large;
+    psc_lock_release(&large_blocks.lock);
+}
+
+static void count(int64_t blocks, int64_t bytes) {
+    PSC_ADD(&large_blocks.blocks, (uint64_t)blocks);
+    PSC_ADD(&large_blocks.bytes, (uint64_t)bytes);
+}
+
+/* A range that the kernel will not unmap for want of a VMA keeps its addresses, but not its pages. */
+static void unmap(void *base, size_t bytes) {
+    if (!psc_os_unmap(base, bytes)) {
+        psc_os_purge(base, bytes);
+    }
+}
+
+static void *map_registered(struct psc_large *large, size_t bytes, size_t alignment) {
+    char *base = psc_os_map_aligned(bytes, alignment, true);
+    if (base == NULL && psc_heap_trim()) {
+        base = psc_os_map_aligned(bytes, alignment, true);
+    }
+    if (base == NULL) {
+        return NULL;
+    }
+    large->base = base;
+    large->bytes = bytes;
+    if (!psc_radix_set_large(base, large)) {
+        unmap(base, bytes);
+        return NULL;
+    }
+    return base;
+}
+
+void *psc_large_alloc(size_t alignment, size_t bytes) {
+    bytes = psc_round_up(bytes, PSC_PAGE_BYTES);
+    struct psc_large *large = take_descriptor();
+    if (large == NULL) {
+        return NULL;
+    }
+    void *base = map_registered(large, bytes, alignment > PSC_PAGE_BYTES ? alignment : PSC_PAGE_BYTES);
+    if (base == NULL) {
+        give_descriptor(large);
+        return NULL;
+    }
+    count(1, (int64_t)bytes);
+    return base;
+}
+
+void psc_large_free(struct psc_large *large) {
+    char *base = large->base;
+    size_t bytes = large->bytes;
+    psc_radix_set_large(base, NULL);
+    if (psc_hooks.pool_retired != NULL) {
+        psc_hooks.pool_retired(&large->note);
+    }
+    give_descriptor(large);
+    count(-1, -(int64_t)bytes);
+    unmap(base, bytes);
+}
+
+/* Moves the pages to a range that is registered before they arrive, so that nothing can fail half-way. */
+static void *move(struct psc_large *large, size_t bytes) {
+    char *old = large->base;
+    char *base = psc_os_reserve(bytes, PSC_PAGE_BYTES);
+    if (base == NULL) {
+        return NULL;
+    }
+    if (!psc_radix_set_large(base, large)) {
+        unmap(base, bytes);
+        return NULL;
+    }
+    psc_radix_set_large(old, NULL);
+    if (!psc_os_move(old, large->bytes, base, bytes)) {
+        psc_radix_set_large(old, large);
+        psc_radix_set_large(base, NULL);
+        unmap(base, bytes);
+        return NULL;
+    }
+    return base;
+}
+
+void *psc_large_resize(struct psc_large *large, size_t bytes) {
+    bytes = psc_round_up(bytes, PSC_PAGE_BYTES);
+    size_t old_bytes = large->bytes;
+    if (bytes == old_bytes) {
+        return large->base;
+    }
+    void *base = psc_os_resize(large->base, old_bytes, bytes) ? large->base : move(large, bytes);
+    if (base == NULL) {
+        return NULL;
+    }
+    large->base = base;
+    large->bytes = bytes;
+    count(0, (int64_t)(bytes - old_bytes));
+    return base;
+}
+
+void psc_large_measure(uint64_t *blocks, uint64_t *bytes) {
+    *blocks = PSC_LOAD(&large_blocks.blocks);
+    *bytes = PSC_LOAD(&large_blocks.bytes);
+}
+
+void psc_large_fork_prepare(void) {
+    psc_lock_take(&large_blocks.lock);
+}
+
+void psc_large_fork_parent(void) {
+    psc_lock_release(&large_blocks.lock);
+}
+
+void psc_large_fork_child(void) {
+    psc_lock_reset(&large_blocks.lock);
+}
