@@ -1,0 +1,189 @@
+#include "preload/boot.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/base/lock.h"
+#include "core/base/option.h"
+#include "core/base/say.h"
+#include "preload/record.h"
+
+uint32_t psc_preload_state;
+void *(*psc_preload_public_realloc)(void *p, size_t bytes) = realloc;
+
+static struct psc_lock boot_lock;
+static struct psc_options options;
+static pthread_key_t thread_key;
+static bool thread_key_made;
+static PSC_TLS bool booting; /* by this thread: what it allocates meanwhile is not recorded */
+
+/* ---- threads --------------------------------------------------------------------------------------------------- */
+
+/* Keys are destroyed in rounds, in no order: ours waits for the last round, so that what other destructors allocate and
+ * free still goes the usual way. */
+static void thread_ends(void *round) {
+    uintptr_t next = (uintptr_t)round + 1;
+    if (next < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        pthread_setspecific(thread_key, (void *)next);
+        return;
+    }
+    psc_track_thread_end();
+    psc_heap_thread_end();
+}
+
+static void thread_began(void) {
+    if (PSC_LOAD_ACQUIRE(&thread_key_made)) {
+        pthread_setspecific(thread_key, (void *)1);
+    }
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
+
+static void before_fork(void) {
+    psc_heap_fork_prepare();
+    psc_track_fork_prepare();
+}
+
+static void after_fork_in_parent(void) {
+    psc_track_fork_parent();
+    psc_heap_fork_parent();
+}
+
+static void after_fork_in_child(void) {
+    psc_lock_reset(&boot_lock);
+    psc_track_fork_child();
+    psc_heap_fork_child();
+}
+
+/* ---- start ----------------------------------------------------------------------------------------------------- */
+
+static const char *find_environment(const char *name) {
+    size_t length = strlen(name);
+    for (char **entry = environ; *entry != NULL; entry++) {
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
+            return *entry + length + 1;
+        }
+    }
+    return NULL;
+}
+
+static void complain(void *context, const char *message) {
+    (void)context;
+    psc_say("%s", message);
+}
+
+/* A process with more rights than its caller takes nothing from the environment and writes no file. */
+static void read_options(void) {
+    psc_option_defaults(&options);
+    if (getauxval(AT_SECURE) != 0) {
+        options.mode = PSC_MODE_OFF;
+        return;
+    }
+    const char *text = find_environment("POOLSCOPE");
+    if (text != NULL) {
+        psc_option_parse(&options, text, complain, NULL);
+    }
+}
+
+static void set_up_heap(void) {
+    struct psc_heap_hooks hooks = psc_record_hooks;
+    hooks.thread_began = thread_began;
+    psc_heap_set_hooks(&hooks);
+    psc_heap_set_purge(options.purge);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (pthread_key_create(&thread_key, thread_ends) == 0) {
+        PSC_STORE_RELEASE(&thread_key_made, true);
+        thread_began();
+    }
+}
+
+static bool libc_is_ready(void) {
+    return environ != NULL;
+}
+
+static void boot(void) {
+    read_options();
+    set_up_heap();
+    bool recording = options.mode != PSC_MODE_OFF && psc_track_start(&options, psc_record_host());
+    PSC_STORE_RELEASE(&psc_preload_state, recording ? PSC_PRELOAD_RECORDING : PSC_PRELOAD_PLAIN);
+    if (recording) {
+        psc_heap_each_arena(psc_record_hooks.arena_changed); /* those made before */
+    }
+}
+
+PSC_COLD static void boot_once(void) {
+    if (booting || !libc_is_ready()) {
+        return;
+    }
+    booting = true;
+    int saved = errno;
+    psc_lock_take(&boot_lock);
+    if (PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW) {
+        boot();
+    }
+    psc_lock_release(&boot_lock);
+    errno = saved;
+    booting = false;
+}
+
+bool psc_preload_recording(void) {
+    if (PSC_UNLIKELY(PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW)) {
+        boot_once();
+    }
+    return PSC_LOAD_ACQUIRE(&psc_preload_state) == PSC_PRELOAD_RECORDING && !booting;
+}
+
+/* ---- the executable brings its own malloc ---------------------------------------------------------------------- */
+
+static bool program_uses_ours(void) {
+    void *found = dlsym(RTLD_DEFAULT, "malloc");
+    return found == NULL || found == (void *)(uintptr_t)&malloc;
+}
+
+static void start_passive(void) {
+    void *theirs = dlsym(RTLD_DEFAULT, "realloc");
+    if (theirs != NULL) {
+        psc_preload_public_realloc = (void *(*)(void *, size_t))(uintptr_t)theirs;
+    }
+    psc_lock_take(&boot_lock);
+    if (PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW) {
+        read_options();
+        PSC_STORE(&psc_preload_state, PSC_PRELOAD_PLAIN);
+        if (options.mode != PSC_MODE_OFF) {
+            psc_track_start_passive(&options);
+        }
+    }
+    psc_lock_release(&boot_lock);
+}
+
+__attribute__((constructor)) static void constructor(void) {
+    if (program_uses_ours()) {
+        psc_preload_recording();
+    } else {
+        start_passive();
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------- */
+
+__attribute__((destructor)) static void destructor(void) {
+    psc_track_end(PSC_END_EXIT);
+}
+
+PSC_EXPORT _Noreturn void _exit(int status) {
+    psc_track_end(PSC_END_EXIT);
+    for (;;) {
+        syscall(SYS_exit_group, status);
+    }
+}
+
+PSC_EXPORT _Noreturn void _Exit(int status) {
+    _exit(status);
+}

@@ -1,0 +1,27 @@
+/* How the preload comes to life, and what it does at the turns of a process: first allocation, thread birth and death, fork,
+ * exit. The one place, with record.c, that knows the heap and the tracker. */
+#ifndef PSC_PRELOAD_BOOT_H
+#define PSC_PRELOAD_BOOT_H
+
+#include "core/base/compiler.h"
+
+enum psc_preload_state {
+    PSC_PRELOAD_NEW,   /* options not read yet: recording may have to begin */
+    PSC_PRELOAD_PLAIN, /* allocator alone */
+    PSC_PRELOAD_RECORDING
+};
+
+/* Leaves NEW once, when libc is ready; any thread reads. The one branch that recording costs when it is off. */
+extern uint32_t psc_preload_state;
+
+PSC_INLINE bool psc_preload_is_plain(void) {
+    return PSC_LIKELY(PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_PLAIN);
+}
+
+/* True if allocations are to be recorded. Reads the options and begins the trace when called for the first time. */
+bool psc_preload_recording(void);
+
+/* What the program calls by the name of realloc: ours, or its own where it brings one. */
+extern void *(*psc_preload_public_realloc)(void *p, size_t bytes);
+
+#endif

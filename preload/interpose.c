@@ -1,0 +1,202 @@
+/* The malloc family as the program sees it: POSIX.1-2017, C23 and what glibc adds, with glibc's behaviour where the
+ * standards leave room (realloc(p, 0) frees and returns NULL; malloc(0) returns a block).
+ *
+ * C++'s operators are not defined: libstdc++'s call these, with new-handlers and bad_alloc as the standard has them, and a
+ * program that replaces some of them keeps its own. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/os.h"
+#include "core/base/say.h"
+#include "preload/boot.h"
+#include "preload/record.h"
+
+#define ALIAS_OF(name) __attribute__((alias(#name), visibility("default"), copy(name)))
+
+/* ---- what all share: the heap, told to the tracker when it records ----------------------------------------------- */
+
+static void *recorded(void *p, size_t bytes) {
+    psc_record_alloc(p, bytes);
+    return p;
+}
+
+PSC_NOINLINE static void *alloc_watched(size_t bytes) {
+    bool recording = psc_preload_recording();
+    void *p = psc_heap_alloc(bytes);
+    return recording ? recorded(p, bytes) : p;
+}
+
+PSC_NOINLINE static void *alloc_zeroed_watched(size_t bytes) {
+    bool recording = psc_preload_recording();
+    void *p = psc_heap_alloc_zeroed(bytes);
+    return recording ? recorded(p, bytes) : p;
+}
+
+static void *alloc_aligned(size_t alignment, size_t bytes) {
+    bool recording = psc_preload_recording();
+    void *p = psc_heap_alloc_aligned(alignment, bytes);
+    return recording ? recorded(p, bytes) : p;
+}
+
+PSC_NOINLINE static void free_watched(void *p) {
+    if (psc_preload_recording()) {
+        psc_record_free(p);
+    }
+    psc_heap_free(p);
+}
+
+static void *resize(void *p, size_t bytes) {
+    return psc_preload_recording() ? psc_record_resize(p, bytes) : psc_heap_resize(p, bytes);
+}
+
+static void *resize_or_copy(void *p, size_t bytes) {
+    void *resized = resize(p, bytes);
+    if (resized != NULL) {
+        return resized;
+    }
+    void *copy = alloc_watched(bytes);
+    if (copy != NULL) {
+        size_t old_bytes = psc_heap_usable(p);
+        memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
+        free_watched(p);
+    }
+    return copy;
+}
+
+static void *fail(int error) {
+    errno = error;
+    return NULL;
+}
+
+/* ---- C ----------------------------------------------------------------------------------------------------------- */
+
+PSC_EXPORT void *malloc(size_t bytes) {
+    return psc_preload_is_plain() ? psc_heap_alloc(bytes) : alloc_watched(bytes);
+}
+
+PSC_EXPORT void free(void *p) {
+    if (psc_preload_is_plain()) {
+        psc_heap_free(p);
+    } else {
+        free_watched(p);
+    }
+}
+
+PSC_EXPORT void *calloc(size_t count, size_t each) {
+    size_t bytes;
+    if (PSC_UNLIKELY(__builtin_mul_overflow(count, each, &bytes))) {
+        return fail(ENOMEM);
+    }
+    return psc_preload_is_plain() ? psc_heap_alloc_zeroed(bytes) : alloc_zeroed_watched(bytes);
+}
+
+PSC_EXPORT void *realloc(void *p, size_t bytes) {
+    if (p == NULL) {
+        return malloc(bytes);
+    }
+    if (bytes == 0) {
+        free(p);
+        return NULL;
+    }
+    if (PSC_UNLIKELY(bytes > PTRDIFF_MAX)) {
+        return fail(ENOMEM);
+    }
+    return resize_or_copy(p, bytes);
+}
+
+PSC_EXPORT void *reallocarray(void *p, size_t count, size_t each) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, each, &bytes)) {
+        return fail(ENOMEM);
+    }
+    return psc_preload_public_realloc(p, bytes);
+}
+
+/* The size is the caller's claim, not more: what lies there decides. */
+static void refuse_wrong_size(const void *p, size_t bytes) {
+    if (p != NULL && bytes > psc_heap_usable(p)) {
+        psc_die("free_sized with a size that the block does not have", p);
+    }
+}
+
+PSC_EXPORT void free_sized(void *p, size_t bytes);
+PSC_EXPORT void free_sized(void *p, size_t bytes) {
+    refuse_wrong_size(p, bytes);
+    free(p);
+}
+
+PSC_EXPORT void free_aligned_sized(void *p, size_t alignment, size_t bytes);
+PSC_EXPORT void free_aligned_sized(void *p, size_t alignment, size_t bytes) {
+    (void)alignment;
+    free_sized(p, bytes);
+}
+
+/* ---- aligned ----------------------------------------------------------------------------------------------------- */
+
+PSC_EXPORT int posix_memalign(void **result, size_t alignment, size_t bytes) {
+    if (!psc_is_power_of_two(alignment) || alignment % sizeof(void *) != 0) {
+        return EINVAL;
+    }
+    int saved = errno;
+    void *p = alloc_aligned(alignment, bytes);
+    errno = saved;
+    if (p == NULL) {
+        return ENOMEM;
+    }
+    *result = p;
+    return 0;
+}
+
+/* As glibc: an alignment that is no power of two is rounded up to one. */
+static size_t usable_alignment(size_t alignment) {
+    size_t power = 16;
+    while (power < alignment && power <= SIZE_MAX / 2) {
+        power *= 2;
+    }
+    return power;
+}
+
+PSC_EXPORT void *memalign(size_t alignment, size_t bytes) {
+    if (alignment > SIZE_MAX / 2 + 1) {
+        return fail(EINVAL);
+    }
+    return alloc_aligned(usable_alignment(alignment), bytes);
+}
+
+PSC_EXPORT void *aligned_alloc(size_t alignment, size_t bytes) {
+    if (!psc_is_power_of_two(alignment)) {
+        return fail(EINVAL);
+    }
+    return alloc_aligned(alignment, bytes);
+}
+
+PSC_EXPORT void *valloc(size_t bytes) {
+    return alloc_aligned(PSC_PAGE_BYTES, bytes);
+}
+
+PSC_EXPORT void *pvalloc(size_t bytes) {
+    if (bytes > PTRDIFF_MAX) {
+        return fail(ENOMEM);
+    }
+    return alloc_aligned(PSC_PAGE_BYTES, psc_round_up(bytes > 0 ? bytes : 1, PSC_PAGE_BYTES));
+}
+
+PSC_EXPORT size_t malloc_usable_size(void *p) {
+    return p != NULL ? psc_heap_usable(p) : 0;
+}
+
+/* ---- old names --------------------------------------------------------------------------------------------------- */
+
+void cfree(void *p) ALIAS_OF(free);
+void *__libc_malloc(size_t bytes) ALIAS_OF(malloc);
+void *__libc_calloc(size_t count, size_t each) ALIAS_OF(calloc);
+void *__libc_realloc(void *p, size_t bytes) ALIAS_OF(realloc);
+void __libc_free(void *p) ALIAS_OF(free);
+void __libc_cfree(void *p) ALIAS_OF(free);
+void *__libc_memalign(size_t alignment, size_t bytes) ALIAS_OF(memalign);
+void *__libc_valloc(size_t bytes) ALIAS_OF(valloc);
+void *__libc_pvalloc(size_t bytes) ALIAS_OF(pvalloc);
+int __posix_memalign(void **result, size_t alignment, size_t bytes) ALIAS_OF(posix_memalign);

@@ -1,0 +1,145 @@
+#include "preload/record.h"
+
+_Static_assert(sizeof(struct psc_tags) <= sizeof(struct psc_note), "tags fit the heap's note");
+_Static_assert(PSC_CLASS_COUNT < PSC_CLASS_LARGE, "classes fit the trace");
+_Static_assert(PSC_ARENA_SLOTS == PSC_SLOTS, "arenas fit the trace");
+_Static_assert(PSC_OCCUPANCY_BINS == PSC_OCCUPANCY_STEPS, "snapshots take the heap's steps");
+
+static struct psc_tags *tags_in(struct psc_note *note) {
+    return (struct psc_tags *)note->words;
+}
+
+static uint32_t wire_class(uint32_t class_index) {
+    return class_index < PSC_CLASS_COUNT ? class_index : PSC_CLASS_LARGE;
+}
+
+/* NULL: the pool has none in this epoch. */
+static uint64_t *tags_of(const struct psc_block *block, uint32_t epoch) {
+    struct psc_tags *tags = tags_in(block->note);
+    return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? tags->tags : NULL;
+}
+
+static uint64_t *attach(const struct psc_block *block) {
+    return psc_track_attach(tags_in(block->note), wire_class(block->class_index), (uintptr_t)block->base, block->bytes,
+                            block->capacity, block->carved, block->used - 1);
+}
+
+/* Only the owner of a pool allocates from it, so only the owner attaches. */
+void psc_record_alloc(void *p, size_t bytes) {
+    uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
+    if (epoch == 0) {
+        return;
+    }
+    struct psc_block block;
+    psc_heap_block(p, &block);
+    uint64_t *tags = tags_of(&block, epoch);
+    if (tags == NULL) {
+        tags = attach(&block);
+    }
+    psc_track_alloc(tags, block.index, wire_class(block.class_index), bytes, block.bytes);
+}
+
+static void record_free(const struct psc_block *block, uint32_t epoch) {
+    psc_track_free(tags_of(block, epoch), block->index, wire_class(block->class_index), block->bytes);
+}
+
+void psc_record_free(void *p) {
+    uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
+    if (epoch != 0) {
+        struct psc_block block;
+        psc_heap_block(p, &block);
+        record_free(&block, epoch);
+    }
+}
+
+void *psc_record_resize(void *p, size_t bytes) {
+    struct psc_block before;
+    psc_heap_block(p, &before);
+    void *resized = psc_heap_resize(p, bytes);
+    if (resized == NULL) {
+        return NULL;
+    }
+    uint32_t epoch = psc_track_epoch();
+    if (epoch != 0) {
+        record_free(&before, epoch);
+        if (before.class_index == PSC_CLASS_COUNT) {
+            psc_track_detach(tags_in(before.note)); /* place and size are others now */
+        }
+        psc_record_alloc(resized, bytes);
+    }
+    return resized;
+}
+
+/* ---- what the heap tells --------------------------------------------------------------------------------------- */
+
+static void retired(struct psc_note *note) {
+    psc_track_detach(tags_in(note));
+}
+
+static void carved(struct psc_note *note, uint32_t blocks) {
+    psc_track_carved(tags_in(note), blocks);
+}
+
+static void arena_changed(const struct psc_arena *arena) {
+    psc_track_arena(arena->index, (uintptr_t)arena->base, arena->pooled, arena->cached);
+}
+
+const struct psc_heap_hooks psc_record_hooks = {
+    .pool_retired = retired,
+    .pool_carved = carved,
+    .arena_changed = arena_changed,
+};
+
+/* ---- what the tracker asks -------------------------------------------------------------------------------------- */
+
+static void copy_classes(struct psc_wire_snapshot *snapshot, const struct psc_heap_figures *figures) {
+    for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
+        const struct psc_class_figures *from = &figures->classes[i];
+        snapshot->classes[i] = (struct psc_wire_snapshot_class){
+            .pools = from->pools,
+            .live_blocks = from->live_blocks,
+            .capacity_blocks = from->capacity_blocks,
+            .committed_pages = (uint32_t)(from->committed_bytes / 4096),
+        };
+    }
+}
+
+static void describe(struct psc_wire_snapshot *snapshot) {
+    struct psc_heap_figures figures;
+    psc_heap_measure(&figures);
+    copy_classes(snapshot, &figures);
+    for (uint32_t i = 0; i < PSC_OCCUPANCY_STEPS; i++) {
+        snapshot->occupancy[i] = figures.occupancy[i];
+    }
+    snapshot->live_blocks = figures.live_blocks + figures.large_blocks;
+    snapshot->block_bytes = figures.live_block_bytes + figures.large_bytes;
+    snapshot->pinned_bytes = figures.pinned_bytes;
+    snapshot->empty_bytes = figures.empty_bytes;
+    snapshot->cached_bytes = figures.cached_bytes;
+    snapshot->large_blocks = (uint32_t)figures.large_blocks;
+    snapshot->large_bytes = figures.large_bytes;
+    snapshot->metadata_bytes = figures.metadata_bytes;
+    snapshot->committed_bytes =
+        snapshot->block_bytes + figures.pinned_bytes + figures.empty_bytes + figures.cached_bytes;
+}
+
+static void reregister(void) {
+    psc_heap_each_arena(arena_changed);
+}
+
+static uint32_t class_bytes[PSC_CLASS_COUNT];
+
+const struct psc_track_host *psc_record_host(void) {
+    static const struct psc_track_host host = {
+        .arena_bytes = (uint32_t)PSC_ARENA_BYTES,
+        .slot_bytes = PSC_SLOT_BYTES,
+        .class_count = PSC_CLASS_COUNT,
+        .class_bytes = class_bytes,
+        .describe = describe,
+        .reregister = reregister,
+    };
+    for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
+        class_bytes[i] = psc_class_bytes(i);
+    }
+    return &host;
+}

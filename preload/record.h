@@ -1,0 +1,19 @@
+/* Composes heap and tracker: what happens to a block, told to the tracker with the pool that the block lies in. */
+#ifndef PSC_PRELOAD_RECORD_H
+#define PSC_PRELOAD_RECORD_H
+
+#include "core/heap/heap.h"
+#include "core/track/track.h"
+
+/* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. */
+void psc_record_alloc(void *p, size_t bytes);
+/* The block p (may be NULL) is about to be freed. */
+void psc_record_free(void *p);
+/* psc_heap_resize for a block that is recorded: counts as a free and an allocation when it succeeds. */
+void *psc_record_resize(void *p, size_t bytes);
+
+extern const struct psc_heap_hooks psc_record_hooks; /* but for thread_began */
+/* What the tracker needs to know of the heap. */
+const struct psc_track_host *psc_record_host(void);
+
+#endif
