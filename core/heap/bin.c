@@ -3,12 +3,18 @@
 
 static void list(struct psc_bin *bin, struct psc_pool *pool) {
     pool->state = PSC_POOL_LISTED;
+    pool->settle_at = 0;
     psc_order_insert(&bin->listed, pool);
 }
 
 static void unlist(struct psc_bin *bin, struct psc_pool *pool) {
     pool->state = PSC_POOL_NONE;
     psc_order_remove(&bin->listed, pool);
+}
+
+static void set_full(struct psc_pool *pool) {
+    pool->state = PSC_POOL_FULL;
+    pool->settle_at = (uint16_t)(pool->capacity - 1);
 }
 
 static bool may_retire(const struct psc_pool *pool) {
@@ -42,7 +48,7 @@ static void put_current_back(struct psc_bin *bin) {
     } else if (psc_pool_has_room(pool)) {
         list(bin, pool);
     } else {
-        pool->state = PSC_POOL_FULL;
+        set_full(pool);
     }
 }
 
@@ -81,6 +87,7 @@ bool psc_bin_refill(struct psc_heap *heap, uint32_t class_index) {
         return false;
     }
     pool->state = PSC_POOL_CURRENT;
+    pool->settle_at = PSC_NEVER;
     bin->current = pool;
     return has_block(pool);
 }
@@ -142,7 +149,7 @@ static void recover_pool(struct psc_pool *pool, void *context) {
     pool->pending = 0;
     count_used(pool);
     psc_pool_merge(pool);
-    pool->state = PSC_POOL_FULL;
+    set_full(pool);
     psc_bin_settle(heap, pool);
 }
 

@@ -74,11 +74,22 @@ static const char *check_bits(const struct psc_pool *pool) {
     return pool->used == pool->carved - count_bits(pool->free) ? NULL : "used blocks are miscounted";
 }
 
+static uint32_t settle_at(const struct psc_pool *pool) {
+    switch (pool->state) {
+    case PSC_POOL_CURRENT: return PSC_NEVER;
+    case PSC_POOL_FULL: return pool->capacity - 1u;
+    default: return 0;
+    }
+}
+
 static void check_pool(struct psc_pool *pool, void *context) {
     struct finding *finding = context;
     const char *sentence = check_bits(pool);
     if (sentence == NULL && !pool->owner->unsound) {
         sentence = check_state(pool);
+    }
+    if (sentence == NULL && !pool->owner->unsound && pool->settle_at != settle_at(pool)) {
+        sentence = "a pool waits for the wrong count of used blocks";
     }
     if (sentence == NULL && pool->used == 0 && pool->pending == 0 && pool->state != PSC_POOL_CURRENT) {
         sentence = "an empty pool was not retired";

@@ -17,7 +17,7 @@
 /* The smallest class whose blocks hold `bytes`, for bytes <= PSC_SMALL_MAX; 0 bytes are served by the class of 16. */
 PSC_INLINE uint32_t psc_class_of(size_t bytes) {
     if (PSC_LIKELY(bytes <= 256)) {
-        return (uint32_t)((bytes + 15) / 16 - (bytes != 0));
+        return (uint32_t)((bytes - (bytes != 0)) / 16);
     }
     uint32_t top = 31u - (uint32_t)__builtin_clz((uint32_t)bytes - 1); /* 8 .. 14 */
     uint32_t step = (((uint32_t)bytes - 1) >> (top - 3)) & 7;

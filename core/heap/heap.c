@@ -27,15 +27,10 @@ static void *no_memory(void) {
     return NULL;
 }
 
-/* The lowest free block of the word that the cursor is at. NULL: that word has none. */
-PSC_INLINE void *take_block(struct psc_pool *pool) {
-    uint32_t word = pool->cursor;
-    uint64_t bits = pool->free[word];
-    if (PSC_UNLIKELY(bits == 0)) {
-        return NULL;
-    }
+/* bits: free blocks of the word that the pool's cursor is at; at least one. */
+PSC_INLINE void *take_lowest(struct psc_pool *pool, uint32_t word, uint64_t bits) {
     PSC_STORE(&pool->free[word], bits & (bits - 1));
-    PSC_STORE(&pool->used, (uint16_t)(pool->used + 1));
+    PSC_OWN_STEP(&pool->used, 1);
     uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
     return pool->base + (size_t)index * pool->block_bytes;
 }
@@ -45,7 +40,8 @@ static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
     if (!psc_pool_seek(bin->current) && !psc_bin_refill(heap, class_index)) {
         return no_memory();
     }
-    return take_block(bin->current);
+    struct psc_pool *pool = bin->current;
+    return take_lowest(pool, pool->cursor, pool->free[pool->cursor]);
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -59,7 +55,7 @@ static void *alloc_from_idle(uint32_t class_index) {
     return p;
 }
 
-PSC_COLD static void *alloc_slowly(uint32_t class_index) {
+PSC_NOINLINE static void *alloc_slowly(uint32_t class_index) {
     struct psc_heap *heap = psc_heap_self;
     if (heap == NULL) {
         heap = psc_heap_begin();
@@ -69,13 +65,16 @@ PSC_COLD static void *alloc_slowly(uint32_t class_index) {
 
 PSC_INLINE void *alloc_small(uint32_t class_index) {
     struct psc_heap *heap = psc_heap_self;
-    if (PSC_LIKELY(heap != NULL)) {
-        void *p = take_block(heap->bins[class_index].current);
-        if (PSC_LIKELY(p != NULL)) {
-            return p;
-        }
+    if (PSC_UNLIKELY(heap == NULL)) {
+        return alloc_slowly(class_index);
     }
-    return alloc_slowly(class_index);
+    struct psc_pool *pool = heap->bins[class_index].current;
+    uint32_t word = pool->cursor;
+    uint64_t bits = pool->free[word];
+    if (PSC_UNLIKELY(bits == 0)) {
+        return alloc_slowly(class_index);
+    }
+    return take_lowest(pool, word, bits);
 }
 
 PSC_COLD static void *alloc_large(size_t alignment, size_t bytes) {
@@ -112,54 +111,75 @@ void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
 /* ---- free ------------------------------------------------------------------------------------------------------ */
 
 PSC_INLINE struct psc_pool *pool_of(const struct psc_arena *arena, const void *p) {
-    uint32_t slot = (uint32_t)((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1);
-    uint8_t first = __atomic_load_n(&arena->first[slot], __ATOMIC_RELAXED);
-    return (struct psc_pool *)&arena->pools[first];
+    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
 }
 
-/* p lies in the pool's slots. Ends the process unless a block that was handed out begins there. */
-PSC_INLINE uint32_t index_of(const struct psc_pool *pool, const void *p) {
+#define NO_BLOCK UINT32_MAX
+
+/* p lies in the pool's slots. NO_BLOCK unless a block that was ever handed out begins there.
+ * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most 2^15
+ * bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D. Lemire,
+ * O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). */
+PSC_INLINE uint32_t index_in(const struct psc_pool *pool, const void *p) {
     uint32_t offset = (uint32_t)((const char *)p - pool->base);
-    uint32_t index = (uint32_t)(((uint64_t)offset * pool->reciprocal) >> 32);
-    if (PSC_UNLIKELY(index >= PSC_LOAD(&pool->carved) || index * pool->block_bytes != offset)) {
+    uint64_t product = (uint64_t)offset * pool->reciprocal;
+    uint32_t index = (uint32_t)(product >> 32);
+    return PSC_LIKELY((uint32_t)product < pool->reciprocal && index < PSC_LOAD(&pool->carved)) ? index : NO_BLOCK;
+}
+
+static uint32_t index_of(const struct psc_pool *pool, const void *p) {
+    uint32_t index = index_in(pool, p);
+    if (PSC_UNLIKELY(index == NO_BLOCK)) {
         psc_die(PSC_DIE_FOREIGN, p);
     }
     return index;
 }
 
-/* Blocks of this pool were handed back: another thread may have freed this very one. */
-PSC_COLD static void take_back(struct psc_heap *heap, struct psc_pool *pool) {
-    psc_pool_merge(pool);
-    psc_bin_settle(heap, pool);
+_Noreturn PSC_COLD static void die_double(const void *p) {
+    psc_die(PSC_DIE_DOUBLE, p);
 }
 
-PSC_INLINE void put_block(struct psc_heap *heap, struct psc_pool *pool, uint32_t index, const void *p) {
-    if (PSC_UNLIKELY(PSC_LOAD(&pool->pending) != 0)) {
-        take_back(heap, pool);
-    }
+_Noreturn PSC_COLD static void die_foreign(const void *p) {
+    psc_die(PSC_DIE_FOREIGN, p);
+}
+
+/* The caller's heap owns the pool. */
+PSC_INLINE void put_block(struct psc_pool *pool, uint32_t index, const void *p) {
     uint32_t word = index / 64;
     uint64_t bit = (uint64_t)1 << (index % 64);
     uint64_t bits = pool->free[word];
     if (PSC_UNLIKELY((bits & bit) != 0)) {
-        psc_die(PSC_DIE_DOUBLE, p);
+        die_double(p);
     }
     PSC_STORE(&pool->free[word], bits | bit);
-    PSC_STORE(&pool->used, (uint16_t)(pool->used - 1));
+    PSC_OWN_STEP(&pool->used, -1);
     if (word < pool->cursor) {
         pool->cursor = (uint8_t)word;
     }
-    if (PSC_UNLIKELY(pool->used == 0 || pool->state == PSC_POOL_FULL)) {
-        psc_bin_settle(heap, pool);
+    if (PSC_UNLIKELY(pool->used == pool->settle_at)) {
+        psc_bin_settle(pool->owner, pool);
     }
 }
 
-PSC_COLD static void free_not_in_arena(void *p) {
+/* The pool is another heap's, or blocks of it were handed back, of which this may be one. */
+PSC_NOINLINE static void free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
+    struct psc_heap *heap = psc_heap_self;
+    if (PSC_LOAD(&pool->owner) != heap) {
+        psc_pool_hand_back(pool, index, p);
+        return;
+    }
+    psc_pool_merge(pool);
+    put_block(pool, index, p);
+    psc_bin_settle(heap, pool);
+}
+
+PSC_NOINLINE static void free_not_in_arena(void *p) {
     if (p == NULL) {
         return;
     }
     struct psc_large *large = psc_radix_large(p);
     if (large == NULL) {
-        psc_die(PSC_DIE_FOREIGN, p);
+        die_foreign(p);
     }
     psc_large_free(large);
 }
@@ -171,13 +191,15 @@ void psc_heap_free(void *p) {
         return;
     }
     struct psc_pool *pool = pool_of(arena, p);
-    uint32_t index = index_of(pool, p);
-    struct psc_heap *heap = psc_heap_self;
-    if (PSC_LIKELY(PSC_LOAD(&pool->owner) == heap)) {
-        put_block(heap, pool, index, p);
-    } else {
-        psc_pool_hand_back(pool, index, p);
+    uint32_t index = index_in(pool, p);
+    if (PSC_UNLIKELY(index == NO_BLOCK)) {
+        die_foreign(p);
     }
+    if (PSC_UNLIKELY(PSC_LOAD(&pool->owner) != psc_heap_self || PSC_LOAD(&pool->pending) != 0)) {
+        free_with_care(pool, index, p);
+        return;
+    }
+    put_block(pool, index, p);
 }
 
 /* ---- what is known of a block ---------------------------------------------------------------------------------- */

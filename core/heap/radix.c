@@ -2,28 +2,19 @@
 
 #include "core/heap/meta.h"
 
-uintptr_t *psc_radix_root[PSC_RADIX_ROOT];
-
+struct psc_radix_mid *psc_radix_root[PSC_RADIX_ROOT];
 struct psc_lock psc_radix_lock;
 
-static uintptr_t *find_or_make_entry(const void *p) {
-    uintptr_t address = (uintptr_t)p;
-    if (address >> PSC_ADDRESS_BITS != 0) {
+static struct psc_radix_mid *find_or_make_mid(const void *p) {
+    uintptr_t place = (uintptr_t)p >> (PSC_ARENA_SHIFT + PSC_RADIX_MID_BITS);
+    if (place >= PSC_RADIX_ROOT) {
         return NULL;
     }
-    uintptr_t **mid = &psc_radix_root[address >> (PSC_ARENA_SHIFT + PSC_RADIX_MID_BITS)];
-    if (*mid == NULL) {
-        uintptr_t *made = psc_meta_alloc(PSC_RADIX_MID * sizeof **mid);
-        if (made == NULL) {
-            return NULL;
-        }
-        PSC_STORE_RELEASE(mid, made);
+    struct psc_radix_mid *mid = psc_radix_root[place];
+    if (mid == NULL && (mid = psc_meta_alloc(sizeof *mid)) != NULL) {
+        PSC_STORE_RELEASE(&psc_radix_root[place], mid);
     }
-    return &(*mid)[(address >> PSC_ARENA_SHIFT) & (PSC_RADIX_MID - 1)];
-}
-
-static struct psc_large **leaf_of(uintptr_t entry) {
-    return (struct psc_large **)(entry & ~(uintptr_t)1);
+    return mid;
 }
 
 static uint32_t page_of(const void *p) {
@@ -31,36 +22,38 @@ static uint32_t page_of(const void *p) {
 }
 
 struct psc_large *psc_radix_large(const void *p) {
-    uintptr_t entry = psc_radix_entry(p);
-    if ((entry & 1) == 0 || ((uintptr_t)p & (PSC_PAGE_BYTES - 1)) != 0) {
+    struct psc_radix_mid *mid = psc_radix_mid_of(p);
+    if (mid == NULL || ((uintptr_t)p & (PSC_PAGE_BYTES - 1)) != 0) {
         return NULL;
     }
-    return PSC_LOAD_ACQUIRE(&leaf_of(entry)[page_of(p)]);
+    struct psc_large **leaf = PSC_LOAD_ACQUIRE(&mid->larges[psc_radix_place(p)]);
+    return leaf != NULL ? PSC_LOAD_ACQUIRE(&leaf[page_of(p)]) : NULL;
 }
 
 bool psc_radix_set_arena(const void *base, struct psc_arena *arena) {
     psc_lock_take(&psc_radix_lock);
-    uintptr_t *entry = find_or_make_entry(base);
-    if (entry != NULL) {
-        PSC_STORE_RELEASE(entry, (uintptr_t)arena);
+    struct psc_radix_mid *mid = find_or_make_mid(base);
+    if (mid != NULL) {
+        PSC_STORE_RELEASE(&mid->arenas[psc_radix_place(base)], arena);
     }
     psc_lock_release(&psc_radix_lock);
-    return entry != NULL;
+    return mid != NULL;
 }
 
 static bool set_large(const void *base, struct psc_large *large) {
-    uintptr_t *entry = find_or_make_entry(base);
-    if (entry == NULL) {
+    struct psc_radix_mid *mid = find_or_make_mid(base);
+    if (mid == NULL) {
         return false;
     }
-    if (*entry == 0) {
-        void *leaf = psc_meta_alloc(PSC_RADIX_LEAF * sizeof(struct psc_large *));
-        if (leaf == NULL) {
+    struct psc_large ***leaf = &mid->larges[psc_radix_place(base)];
+    if (*leaf == NULL) {
+        struct psc_large **made = psc_meta_alloc(PSC_RADIX_LEAF * sizeof *made);
+        if (made == NULL) {
             return false;
         }
-        PSC_STORE_RELEASE(entry, (uintptr_t)leaf | 1);
+        PSC_STORE_RELEASE(leaf, made);
     }
-    PSC_STORE_RELEASE(&leaf_of(*entry)[page_of(base)], large);
+    PSC_STORE_RELEASE(&(*leaf)[page_of(base)], large);
     return true;
 }
 

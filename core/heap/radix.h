@@ -1,5 +1,5 @@
-/* From any 64-bit value to the arena or large block that it points into or at, without touching the value's page: two loads
- * for an arena, four for a large block. Lookup takes no lock; entries appear with release order. */
+/* From any 64-bit value to the arena that it points into, or the large block that begins there, without touching the
+ * value's page. Lookup takes no lock; entries appear with release order. */
 #ifndef PSC_CORE_HEAP_RADIX_H
 #define PSC_CORE_HEAP_RADIX_H
 
@@ -12,26 +12,27 @@
 #define PSC_RADIX_ROOT (1u << (PSC_ADDRESS_BITS - PSC_ARENA_SHIFT - PSC_RADIX_MID_BITS))
 #define PSC_RADIX_LEAF ((uint32_t)(PSC_ARENA_BYTES / PSC_PAGE_BYTES))
 
-/* An arena's worth of address space is an arena, or holds large blocks (bit 0 set: a leaf of pointers, one for each page,
- * set where a large block begins), or is not ours (0). */
-extern uintptr_t *psc_radix_root[PSC_RADIX_ROOT];
+/* One entry for each arena's worth of address space: what is known of it. NULL: nothing of ours. */
+struct psc_radix_mid {
+    struct psc_arena *arenas[PSC_RADIX_MID];
+    struct psc_large **larges[PSC_RADIX_MID]; /* PSC_RADIX_LEAF pointers, by page: set where a large block begins */
+};
 
-PSC_INLINE uintptr_t psc_radix_entry(const void *p) {
-    uintptr_t address = (uintptr_t)p;
-    if (PSC_UNLIKELY(address >> PSC_ADDRESS_BITS != 0)) {
-        return 0;
-    }
-    uintptr_t *mid = PSC_LOAD_ACQUIRE(&psc_radix_root[address >> (PSC_ARENA_SHIFT + PSC_RADIX_MID_BITS)]);
-    if (PSC_UNLIKELY(mid == NULL)) {
-        return 0;
-    }
-    return PSC_LOAD_ACQUIRE(&mid[(address >> PSC_ARENA_SHIFT) & (PSC_RADIX_MID - 1)]);
+extern struct psc_radix_mid *psc_radix_root[PSC_RADIX_ROOT];
+
+PSC_INLINE struct psc_radix_mid *psc_radix_mid_of(const void *p) {
+    uintptr_t place = (uintptr_t)p >> (PSC_ARENA_SHIFT + PSC_RADIX_MID_BITS);
+    return PSC_LIKELY(place < PSC_RADIX_ROOT) ? PSC_LOAD_ACQUIRE(&psc_radix_root[place]) : NULL;
+}
+
+PSC_INLINE uint32_t psc_radix_place(const void *p) {
+    return (uint32_t)((uintptr_t)p >> PSC_ARENA_SHIFT) & (PSC_RADIX_MID - 1);
 }
 
 /* NULL: not in an arena. */
 PSC_INLINE struct psc_arena *psc_radix_arena(const void *p) {
-    uintptr_t entry = psc_radix_entry(p);
-    return PSC_LIKELY((entry & 1) == 0) ? (struct psc_arena *)entry : NULL;
+    struct psc_radix_mid *mid = psc_radix_mid_of(p);
+    return PSC_LIKELY(mid != NULL) ? PSC_LOAD_ACQUIRE(&mid->arenas[psc_radix_place(p)]) : NULL;
 }
 
 /* NULL: no large block begins at p. */

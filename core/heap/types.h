@@ -22,6 +22,7 @@
  *   no word of `free` below `cursor` has a bit
  *   state is current: the bin points to it.  listed: it is in the bin's tree, and has a free or uncarved block.
  *   full: neither, used == capacity
+ *   settle_at is 0 if listed, capacity - 1 if full, PSC_NEVER if current
  *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a block may
  *   put the pool there late, when the pool has been retired or even made anew: so pending, next_pending and a valid owner
  *   outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
@@ -46,6 +47,8 @@ struct psc_note {
     uint64_t words[2]; /* zero in a new pool or large block */
 };
 
+#define PSC_NEVER UINT16_MAX
+
 enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL };
 
 struct psc_pool {
@@ -57,11 +60,11 @@ struct psc_pool {
     uint16_t capacity;      /* [fixed] blocks */
     uint16_t carved;        /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond are untouched */
     uint16_t used;          /* [owner] */
+    uint16_t settle_at;     /* [owner] when a free makes `used` this, the pool has to change its state */
     uint8_t cursor;         /* [owner] */
     uint8_t state;          /* [owner] enum psc_pool_state */
     uint8_t class_index;    /* [fixed] */
     uint8_t slots;          /* [fixed] */
-    uint16_t pad;
     uint32_t order;         /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
     struct psc_pool *child;       /* [owner] the bin's tree, see core/heap/order.h */
     struct psc_pool *sibling;     /* [owner] */
@@ -97,8 +100,8 @@ struct psc_arena {
     uint64_t heads[PSC_SLOT_WORDS];    /* [arena] first slots of pools */
     uint64_t cached[PSC_SLOT_WORDS];   /* [arena] free slots whose pages may still be there */
     uint64_t cached_since_ms;          /* [arena] when the oldest of them was freed */
-    uint8_t first[PSC_SLOTS];          /* [arena] writes, [any] reads: slot -> first slot of its pool */
-    struct psc_pool pools[PSC_SLOTS];  /* by first slot */
+    struct psc_pool *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
+    struct psc_pool pools[PSC_SLOTS];    /* by first slot */
 };
 
 /* A block with a mapping of its own. */

@@ -20,8 +20,8 @@
 /* A reader refuses a trace whose version it does not know; rows and header fields are only ever added at the end. */
 #define PSC_TRACE_VERSION 1
 
-#define PSC_CHUNK_BYTES 65536u
-#define PSC_CHUNKS_MAX (1u << 20) /* 64 GiB of file, nearly all of it holes */
+#define PSC_CHUNK_BYTES 16384u
+#define PSC_CHUNKS_MAX (1u << 20) /* 16 GiB of file, nearly all of it holes */
 #define PSC_DIRECTORY_CHUNKS (PSC_CHUNKS_MAX / PSC_CHUNK_BYTES)
 #define PSC_FIRST_DATA_CHUNK (1 + PSC_DIRECTORY_CHUNKS)
 
@@ -113,7 +113,7 @@ struct psc_wire_header {
     uint32_t row_bytes[PSC_CHUNK_KINDS];   /* sizes of the rows, so that later versions can add fields */
     struct psc_wire_counters counters;
     char exe[4096];   /* path, NUL-terminated */
-    char argv[16384]; /* arguments, each NUL-terminated, an empty one ends the list; cut off if longer */
+    char argv[8192];  /* arguments, each NUL-terminated, an empty one ends the list; cut off if longer */
 };
 
 /* ---- modules, sites, frames ------------------------------------------------------------------------------------ */
