@@ -138,6 +138,15 @@ static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_r
 
 /* ---- the walk by rows ------------------------------------------------------------------------------------------ */
 
+/* A cursor for rows, which need no other registers. */
+PSC_INLINE void begin_at(struct psc_unwind_cursor *cursor, const struct psc_unwind_start *start) {
+    cursor->at = start->pc;
+    cursor->limit = stack_limit(start->sp);
+    cursor->fp_slot = 0;
+    cursor->registers[PSC_REG_SP] = start->sp;
+    cursor->registers[PSC_REG_FP] = start->fp;
+}
+
 /* A row that is not in the cache. */
 static PSC_NOINLINE uint32_t learn_row(uint64_t at) {
     struct psc_cfi_tables tables;
@@ -286,10 +295,7 @@ static PSC_NOINLINE enum psc_step walk_full(struct walk *walk, uint64_t start_sp
 uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind_start *start, uint32_t *flags) {
     struct psc_unwind_cursor cursor;
     struct walk walk = {.frames = frames, .max = max};
-    cursor.at = start->pc;
-    cursor.limit = stack_limit(start->sp);
-    cursor.registers[PSC_REG_SP] = start->sp;
-    cursor.registers[PSC_REG_FP] = start->fp;
+    begin_at(&cursor, start);
     enum psc_step step = walk_rows(&walk, &cursor);
     if (PSC_UNLIKELY(step == PSC_STEP_FULL)) {
         walk = (struct walk){.frames = frames, .max = max};
@@ -297,6 +303,145 @@ uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind
     }
     *flags = walk.flags | (step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : 0);
     return walk.depth;
+}
+
+/* ---- following a stack ------------------------------------------------------------------------------------------ */
+
+/* Multipliers: digits of pi and of the golden ratio, odd. */
+#define HASH_START UINT64_C(0x9e3779b97f4a7c15)
+#define HASH_FACTOR UINT64_C(0x243f6a8885a308d3)
+
+static uint64_t fold(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_of(const struct psc_unwind_stack *stack) {
+    uint64_t frames = stack->depth > 0 ? stack->frames[stack->depth - 1].hash : 0;
+    uint64_t hash = fold(frames ^ ((uint64_t)stack->depth << 32 | stack->flags), HASH_START);
+    return hash != 0 ? hash : 1;
+}
+
+/* Puts the fresh frames on top of the `known` outermost ones. */
+static void stack_up(struct psc_unwind_stack *stack, uint32_t known, uint32_t fresh) {
+    uint64_t hash = known > 0 ? stack->frames[known - 1].hash : HASH_START;
+    for (uint32_t i = fresh; i-- > 0;) {
+        struct psc_unwind_frame *frame = &stack->frames[known++];
+        *frame = stack->fresh[i];
+        frame->hash = hash = fold(hash ^ frame->address, HASH_FACTOR);
+    }
+    stack->depth = known;
+}
+
+/* The frames below `count` that still stand where they stood, counted from the frame at count - 1 outwards: 0 if all do, else
+ * the number of frames outside the first one that does not. */
+static uint32_t first_changed(const struct psc_unwind_frame *frames, uint32_t count) {
+    while (count > 0) {
+        const struct psc_unwind_frame *frame = &frames[count - 1];
+        uint64_t fp = frame->fp_slot != 0 ? psc_stack_read(frame->fp_slot) : frame->fp;
+        if (PSC_UNLIKELY(psc_stack_read(frame->slot) != frame->address || fp != frame->fp)) {
+            return count;
+        }
+        count--;
+    }
+    return 0;
+}
+
+/* State of one call of psc_unwind_follow. */
+struct follow {
+    struct psc_unwind_stack *stack;
+    uint32_t known; /* frames of the last walk that the cursor has not passed */
+    uint32_t fresh;
+};
+
+/* True: the cursor is at a frame of the last walk, and all from there to the outermost are as they were. */
+PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
+    const struct psc_unwind_frame *frames = follow->stack->frames;
+    while (follow->known > 0 && frames[follow->known - 1].slot < slot) {
+        follow->known--;
+    }
+    if (follow->known == 0) {
+        return false;
+    }
+    const struct psc_unwind_frame *frame = &frames[follow->known - 1];
+    if (frame->slot != slot || frame->address != cursor->at + 1 || frame->fp != cursor->registers[PSC_REG_FP]) {
+        return false;
+    }
+    uint32_t changed = first_changed(frames, follow->known - 1);
+    if (PSC_UNLIKELY(changed != 0)) {
+        follow->known = changed - 1;
+        return false;
+    }
+    return true;
+}
+
+PSC_INLINE void add_fresh(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
+    follow->stack->fresh[follow->fresh++] = (struct psc_unwind_frame){
+        .slot = slot,
+        .address = cursor->at + 1,
+        .fp = cursor->registers[PSC_REG_FP],
+        .fp_slot = cursor->fp_slot,
+    };
+}
+
+/* PSC_STEP_FRAME: a known frame was met. PSC_STEP_FULL: this stack has to be walked the other way. */
+static enum psc_step follow_rows(struct follow *follow, uint32_t max, struct psc_unwind_cursor *cursor) {
+    for (;;) {
+        uint32_t row = psc_rows_find(cursor->at);
+        if (PSC_UNLIKELY(row == 0)) {
+            row = learn_row(cursor->at);
+        }
+        enum psc_step step = row == PSC_ROW_SIGNAL ? PSC_STEP_FULL : psc_row_step(cursor, row);
+        if (PSC_UNLIKELY(step != PSC_STEP_FRAME)) {
+            return step;
+        }
+        if (follow->fresh == 0 && is_own(cursor->at)) {
+            continue;
+        }
+        uint64_t slot = cursor->registers[PSC_REG_SP] - 8;
+        if (meets_known(follow, cursor, slot)) {
+            return PSC_STEP_FRAME;
+        }
+        if (PSC_UNLIKELY(follow->fresh == max)) {
+            return PSC_STEP_FULL;
+        }
+        add_fresh(follow, cursor, slot);
+    }
+}
+
+/* For stacks that are too deep, or that a signal has interrupted: nothing of them is remembered. */
+static PSC_NOINLINE void walk_anew(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start) {
+    uint32_t depth = psc_unwind_walk(stack->addresses, max, start, &stack->flags);
+    for (uint32_t i = 0; i < depth; i++) {
+        stack->fresh[i] = (struct psc_unwind_frame){.address = stack->addresses[i]};
+    }
+    stack_up(stack, 0, depth);
+    stack->remembered = 0;
+}
+
+uint64_t psc_unwind_follow(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start) {
+    struct follow follow = {.stack = stack, .known = stack->remembered};
+    struct psc_unwind_cursor cursor;
+    begin_at(&cursor, start);
+    enum psc_step step = follow_rows(&follow, max, &cursor);
+    if (PSC_UNLIKELY(step == PSC_STEP_FULL || (step == PSC_STEP_FRAME && follow.known + follow.fresh > max))) {
+        walk_anew(stack, max, start);
+        return hash_of(stack);
+    }
+    if (step != PSC_STEP_FRAME) {
+        follow.known = 0;
+        stack->flags = step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : 0;
+    }
+    stack_up(stack, follow.known, follow.fresh);
+    stack->remembered = stack->depth;
+    return hash_of(stack);
+}
+
+const uint64_t *psc_unwind_addresses(struct psc_unwind_stack *stack) {
+    for (uint32_t i = 0; i < stack->depth; i++) {
+        stack->addresses[i] = stack->frames[stack->depth - 1 - i].address;
+    }
+    return stack->addresses;
 }
 
 void psc_unwind_forget(uint64_t start, uint64_t end) {

@@ -52,6 +52,7 @@ PSC_INLINE uint64_t psc_arch_thread_pointer(void) {
 struct psc_unwind_cursor {
     uint64_t at;    /* the instruction that the frame is at: an address inside the call, or the one interrupted */
     uint64_t limit; /* end of the stack, UINT64_MAX: not known */
+    uint64_t fp_slot; /* where the last step by a row found the frame pointer, 0: it was left as it was */
     uint64_t registers[PSC_REGS];
 };
 
@@ -141,9 +142,11 @@ PSC_INLINE uint64_t psc_row_apply(uint32_t row, uint64_t base) {
 /* Two common ways of saving fp: at CFA - 8 * place; in an aligned frame at fp + 8 * (place - 1). Place 0: not saved. */
 PSC_INLINE enum psc_step psc_row_finish(struct psc_unwind_cursor *cursor, uint64_t cfa, uint64_t saved,
                                         uint32_t place) {
+    cursor->fp_slot = 0;
     if (PSC_UNLIKELY(!psc_frame_sound(cursor, cfa)))
         return PSC_STEP_BROKEN;
     if (place != 0) {
+        cursor->fp_slot = saved;
         if (PSC_UNLIKELY(!psc_frame_holds(cursor, cfa, saved)))
             return PSC_STEP_BROKEN;
         cursor->registers[PSC_REG_FP] = psc_stack_read(saved);
@@ -176,6 +179,7 @@ PSC_INLINE enum psc_step psc_row_step_chain(struct psc_unwind_cursor *cursor) {
     if (cursor->limit == UINT64_MAX || fp < cursor->registers[PSC_REG_SP] || !psc_frame_sound(cursor, fp + 16))
         return PSC_STEP_BROKEN;
     cursor->registers[PSC_REG_FP] = psc_stack_read(fp);
+    cursor->fp_slot = fp;
     uint64_t return_address = psc_stack_read(fp + 8);
     bool canonical = return_address == 0 || (return_address >= 4096 && return_address < UINT64_C(1) << 47);
     return canonical ? psc_cursor_return(cursor, fp + 16, return_address) : PSC_STEP_BROKEN;

@@ -1,0 +1,196 @@
+/* Following a stack against walking it: at each of many random places, both must give the same addresses. */
+#include <alloca.h>
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "core/track/unwind.h"
+
+#ifdef __clang__
+#define WITH_FRAME_POINTER
+#else
+#define WITH_FRAME_POINTER __attribute__((optimize("no-omit-frame-pointer")))
+#endif
+
+static struct psc_unwind_stack stack;
+static uint32_t max_depth = PSC_UNWIND_DEPTH_MAX;
+static unsigned compared;
+static unsigned differing_hashes;
+static uint64_t state = 1;
+static volatile unsigned sink;
+
+static uint32_t draw(uint32_t below) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((state >> 33) % below);
+}
+
+/* One hash for each list of addresses, as far as one word of memory can tell. */
+static void check_hash(const uint64_t *addresses, uint32_t depth, uint64_t hash) {
+    enum { SLOTS = 1 << 16 };
+    static struct {
+        uint64_t sum;
+        uint64_t hash;
+    } seen[SLOTS];
+    uint64_t sum = depth;
+    for (uint32_t i = 0; i < depth; i++) {
+        sum = (sum ^ addresses[i]) * 0x9e3779b97f4a7c15u;
+        sum ^= sum >> 32;
+    }
+    if (seen[sum % SLOTS].sum == sum && seen[sum % SLOTS].hash != hash) {
+        ck_abort_msg("the same stack has two hashes");
+    }
+    differing_hashes += seen[sum % SLOTS].hash != hash;
+    seen[sum % SLOTS].sum = sum;
+    seen[sum % SLOTS].hash = hash;
+}
+
+static PSC_NOINLINE void compare(void) {
+    static uint64_t walked[PSC_UNWIND_DEPTH_MAX];
+    struct psc_unwind_start start;
+    uint32_t flags;
+    psc_unwind_capture(&start);
+    uint64_t hash = psc_unwind_follow(&stack, max_depth, &start);
+    uint32_t depth = psc_unwind_walk(walked, max_depth, &start, &flags);
+    const uint64_t *followed = psc_unwind_addresses(&stack);
+    if (stack.depth != depth || stack.flags != flags || memcmp(followed, walked, depth * sizeof walked[0]) != 0) {
+        ck_abort_msg("comparison %u: %u frames (flags %u) followed, %u (flags %u) walked", compared, stack.depth,
+                     stack.flags, depth, flags);
+    }
+    check_hash(followed, depth, hash);
+    compared++;
+}
+
+static PSC_NOINLINE void wander(uint32_t depth);
+
+static PSC_NOINLINE void plain(uint32_t depth) {
+    wander(depth);
+    sink++;
+    if (draw(3) == 0) {
+        wander(depth); /* the same frame, another line */
+    }
+    sink++;
+}
+
+WITH_FRAME_POINTER static PSC_NOINLINE void with_frame_pointer(uint32_t depth) {
+    wander(depth);
+    sink++;
+}
+
+static PSC_NOINLINE void with_alloca(uint32_t depth) {
+    char *p = alloca(16 + draw(4) * 16);
+    p[0] = (char)depth;
+    wander(depth);
+    sink += (unsigned)p[0];
+}
+
+static PSC_NOINLINE void aligned(uint32_t depth) {
+    _Alignas(128) char p[128];
+    memset(p, (int)depth, sizeof p);
+    wander(depth);
+    sink += (unsigned)p[sink % 128];
+}
+
+static int by_qsort(const void *a, const void *b) {
+    (void)b;
+    wander(*(const uint32_t *)a);
+    return 0;
+}
+
+static PSC_NOINLINE void through_libc(uint32_t depth) {
+    uint32_t pair[2] = {depth, depth};
+    qsort(pair, 2, sizeof pair[0], by_qsort);
+    sink++;
+}
+
+static void choose(uint32_t depth) {
+    switch (draw(8)) {
+    case 0: with_frame_pointer(depth); break;
+    case 1: with_alloca(depth); break;
+    case 2: aligned(depth); break;
+    case 3: through_libc(depth); break;
+    default: plain(depth); break;
+    }
+}
+
+static PSC_NOINLINE void wander(uint32_t depth) {
+    compare();
+    if (depth > 0 && draw(8) != 0) {
+        choose(depth - 1);
+    }
+    if (draw(4) == 0) {
+        compare();
+    }
+}
+
+static void wander_often(unsigned comparisons, uint32_t depth) {
+    for (compared = 0; compared < comparisons;) {
+        wander(depth);
+    }
+}
+
+START_TEST(random_stacks) {
+    wander_often(200000, 40);
+    ck_assert_uint_gt(differing_hashes, 1000); /* there were many stacks */
+}
+END_TEST
+
+START_TEST(stacks_deeper_than_kept) {
+    max_depth = 12;
+    wander_often(100000, 40);
+}
+END_TEST
+
+static ucontext_t main_context, coroutine_context;
+
+static void coroutine(void) {
+    for (;;) {
+        wander(10);
+        swapcontext(&coroutine_context, &main_context);
+    }
+}
+
+START_TEST(two_stacks_by_turns) {
+    static char memory[256 * 1024] __attribute__((aligned(16)));
+    getcontext(&coroutine_context);
+    coroutine_context.uc_stack.ss_sp = memory;
+    coroutine_context.uc_stack.ss_size = sizeof memory;
+    makecontext(&coroutine_context, coroutine, 0);
+    for (compared = 0; compared < 50000;) {
+        wander(10);
+        swapcontext(&main_context, &coroutine_context);
+    }
+}
+END_TEST
+
+static void on_signal(int number) {
+    (void)number;
+    wander(5);
+}
+
+START_TEST(stacks_with_a_signal) {
+    ck_assert_ptr_ne(signal(SIGUSR1, on_signal), SIG_ERR);
+    for (compared = 0; compared < 20000;) {
+        wander(5);
+        raise(SIGUSR1);
+    }
+}
+END_TEST
+
+int main(void) {
+    psc_unwind_init();
+    Suite *suite = suite_create("follow");
+    TCase *tests = tcase_create("follow");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, random_stacks);
+    tcase_add_test(tests, stacks_deeper_than_kept);
+    tcase_add_test(tests, two_stacks_by_turns);
+    tcase_add_test(tests, stacks_with_a_signal);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
