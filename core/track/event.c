@@ -1,0 +1,252 @@
+#include <errno.h>
+
+#include "core/track/types.h"
+
+#define SLACK_MAX ((1u << PSC_TAG_SLACK_BITS) - 1)
+#define AGE_RANGE ((uint64_t)PSC_TAG_BIRTH_UNIT << PSC_TAG_BIRTH_BITS)
+/* The clocks of two threads differ by their batches: a block may seem to be born after now, by this much at most. */
+#define AGE_BEHIND ((uint64_t)1 << 30)
+
+static struct psc_wire_counters *counters(void) {
+    return &psc_track.header->counters;
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------- */
+
+/* The epoch rises last: rows that change after it keep their figures as of this peak. */
+static void raise_peak(int64_t live, uint64_t clock) {
+    struct psc_wire_counters *c = counters();
+    uint64_t peak = PSC_LOAD(&c->peak_live_bytes);
+    while (live > (int64_t)peak) {
+        if (__atomic_compare_exchange_n(&c->peak_live_bytes, &peak, (uint64_t)live, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+            PSC_STORE(&c->peak_clock_bytes, clock);
+            __atomic_fetch_add(&c->peak_epoch, 1, __ATOMIC_RELEASE);
+            return;
+        }
+    }
+}
+
+void psc_track_batch_flush(struct psc_track_thread *thread) {
+    struct psc_wire_counters *c = counters();
+    uint64_t clock = PSC_ADD(&c->clock_bytes, thread->batch_clock) + thread->batch_clock;
+    uint64_t live = PSC_ADD(&c->live_bytes, (uint64_t)thread->batch_live) + (uint64_t)thread->batch_live;
+    thread->batch_clock = 0;
+    thread->batch_live = 0;
+    thread->batch_moved = 0;
+    raise_peak((int64_t)live, clock);
+}
+
+static PSC_NOINLINE void flush_and_snapshot(struct psc_track_thread *thread) {
+    uint64_t now = psc_os_monotonic_ns();
+    psc_track_batch_flush(thread);
+    PSC_STORE(&counters()->last_event_ns, now);
+    psc_track_snapshot_take_due(now);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------- */
+
+static struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32_t site) {
+    uint32_t number = site / PSC_BOOK_ROWS;
+    struct psc_track_leaf *leaf = thread->leaves[number / PSC_TRACK_LEAF_BOOKS];
+    struct psc_wire_book *book = leaf != NULL ? leaf->books[number % PSC_TRACK_LEAF_BOOKS] : NULL;
+    if (PSC_UNLIKELY(book == NULL)) {
+        book = psc_track_book_open(thread, site);
+    }
+    return book != NULL ? &book->rows[site % PSC_BOOK_ROWS] : NULL;
+}
+
+/* Before the first change of a row after a peak. */
+static void keep_peak(struct psc_wire_row *row) {
+    uint32_t epoch = (uint32_t)PSC_LOAD_ACQUIRE(&counters()->peak_epoch);
+    if (row->peak_epoch != epoch) {
+        PSC_STORE(&row->at_peak_bytes, row->alloc_bytes - row->free_bytes);
+        PSC_STORE(&row->at_peak_count, row->alloc_count - row->free_count);
+        PSC_STORE_RELEASE(&row->peak_epoch, epoch);
+    }
+}
+
+static void add_alloc(struct psc_track_thread *thread, struct psc_wire_row *row, uint32_t class_index, uint64_t bytes) {
+    keep_peak(row);
+    PSC_OWN_ADD(&row->alloc_bytes, bytes);
+    PSC_OWN_ADD(&row->alloc_count, 1);
+    PSC_OWN_ADD(&thread->wire->class_allocs[class_index], 1);
+    thread->batch_clock += bytes;
+    thread->batch_live += (int64_t)bytes;
+    thread->batch_moved += bytes;
+}
+
+static uint64_t clock_of(const struct psc_track_thread *thread) {
+    return PSC_LOAD(&counters()->clock_bytes) + thread->batch_clock;
+}
+
+static uint64_t age_of(const struct psc_track_thread *thread, uint64_t tag) {
+    uint64_t age = psc_tag_age(tag, clock_of(thread));
+    return age < AGE_RANGE - AGE_BEHIND ? age : 0;
+}
+
+static void add_free(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag, uint32_t class_index,
+                     uint64_t bytes) {
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
+    keep_peak(row);
+    PSC_OWN_ADD(&row->free_bytes, bytes);
+    PSC_OWN_ADD(&row->free_count, 1);
+    PSC_OWN_ADD(age, 1);
+    PSC_OWN_ADD(&thread->wire->class_frees[class_index], 1);
+    thread->batch_live -= (int64_t)bytes;
+    thread->batch_moved += bytes;
+}
+
+static uint32_t class_row(uint64_t class_index) {
+    return class_index < PSC_CLASSES_MAX ? (uint32_t)class_index : PSC_CLASS_LARGE;
+}
+
+/* ---- what cannot be recorded --------------------------------------------------------------------------------- */
+
+/* A child that has not begun must not count in its parent's trace. */
+static PSC_COLD void count_dropped(void) {
+    if (psc_track_current() != 0) {
+        PSC_ADD(&counters()->dropped_events, 1);
+    }
+}
+
+static PSC_COLD void count_unrecorded_free(void) {
+    if (psc_track_current() != 0) {
+        PSC_ADD(&counters()->unrecorded_frees, 1);
+    }
+}
+
+static PSC_COLD void drop_alloc(uint64_t *tags) {
+    count_dropped();
+    if (tags != NULL) {
+        PSC_ADD(&psc_track_extent_of(tags)->untagged, 1);
+    }
+}
+
+static PSC_COLD void free_untagged(uint64_t *tags) {
+    uint32_t *untagged = &psc_track_extent_of(tags)->untagged;
+    uint32_t left = PSC_LOAD(untagged);
+    while (left > 0 &&
+           !__atomic_compare_exchange_n(untagged, &left, left - 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    count_unrecorded_free();
+}
+
+/* A signal handler frees while its thread is busy: the thread counts it before it leaves. */
+static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block_bytes) {
+    uint32_t place = PSC_LOAD(&psc_track_self.deferred_count);
+    if (place == PSC_TRACK_DEFERRED_MAX) {
+        count_dropped();
+        return;
+    }
+    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index};
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    PSC_STORE(&psc_track_self.deferred_count, place + 1);
+}
+
+/* ---- events -------------------------------------------------------------------------------------------------- */
+
+static bool record_free(struct psc_track_thread *thread, uint64_t tag, uint64_t class_index, uint64_t block_bytes,
+                        bool temporary) {
+    struct psc_wire_row *row = find_row(thread, psc_tag_site(tag));
+    if (row == NULL) {
+        return false;
+    }
+    add_free(thread, row, tag, class_row(class_index), block_bytes - psc_tag_slack(tag));
+    if (temporary) {
+        PSC_OWN_ADD(&row->temporary_count, 1);
+    }
+    return true;
+}
+
+/* A handler may add one between any two steps. */
+static PSC_COLD void count_deferred(struct psc_track_thread *thread) {
+    uint32_t left;
+    while ((left = PSC_LOAD(&psc_track_self.deferred_count)) > 0) {
+        struct psc_track_deferred entry = psc_track_self.deferred[left - 1];
+        uint32_t seen = left;
+        if (__atomic_compare_exchange_n(&psc_track_self.deferred_count, &seen, left - 1, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED) &&
+            !record_free(thread, entry.tag, entry.class_index, entry.block_bytes, false)) {
+            count_dropped();
+        }
+    }
+}
+
+static void finish(struct psc_track_thread *thread) {
+    if (thread != NULL) {
+        if (PSC_UNLIKELY(PSC_LOAD(&psc_track_self.deferred_count) != 0)) {
+            count_deferred(thread);
+        }
+        if (PSC_UNLIKELY(thread->batch_moved >= PSC_TRACK_BATCH_BYTES)) {
+            flush_and_snapshot(thread);
+        }
+        if (PSC_UNLIKELY(psc_track_self.thread == NULL)) {
+            psc_track_thread_give(thread);
+        }
+    }
+    psc_track_leave();
+}
+
+/* The tag comes last: a tag that can be seen has been counted. */
+static bool record_alloc(struct psc_track_thread *thread, const struct psc_unwind_start *start, uint64_t *tag,
+                         uint32_t class_index, size_t requested, size_t block_bytes) {
+    uint64_t hash = psc_unwind_follow(&thread->stack, psc_track.depth, start);
+    uint32_t site = psc_track_site_intern(thread, hash);
+    struct psc_wire_row *row = find_row(thread, site);
+    if (row == NULL) {
+        return false;
+    }
+    if (PSC_UNLIKELY(site == PSC_SITE_UNKNOWN)) {
+        count_dropped();
+    }
+    uint32_t slack = block_bytes - requested < SLACK_MAX ? (uint32_t)(block_bytes - requested) : SLACK_MAX;
+    add_alloc(thread, row, class_row(class_index), block_bytes - slack);
+    PSC_STORE_RELEASE(tag, psc_tag_make(site, slack, clock_of(thread)));
+    thread->last_tag = tag;
+    return true;
+}
+
+void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested, size_t block_bytes) {
+    int saved = errno;
+    if (tags == NULL || !psc_track_enter()) {
+        drop_alloc(tags);
+        return;
+    }
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    struct psc_track_thread *thread = psc_track_thread_get();
+    if (thread == NULL || !record_alloc(thread, &start, &tags[index], class_index, requested, block_bytes)) {
+        drop_alloc(tags);
+    }
+    finish(thread);
+    errno = saved;
+}
+
+void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {
+    if (tags == NULL) {
+        count_unrecorded_free();
+        return;
+    }
+    uint64_t tag = PSC_LOAD(&tags[index]);
+    if (tag == 0) {
+        free_untagged(tags);
+        return;
+    }
+    PSC_STORE(&tags[index], 0);
+    if (!psc_track_enter()) {
+        defer_free(tag, class_index, block_bytes);
+        return;
+    }
+    int saved = errno;
+    struct psc_track_thread *thread = psc_track_thread_get();
+    bool temporary = thread != NULL && thread->last_tag == &tags[index];
+    if (temporary) {
+        thread->last_tag = NULL;
+    }
+    if (thread == NULL || !record_free(thread, tag, class_index, block_bytes, temporary)) {
+        count_dropped();
+    }
+    finish(thread);
+    errno = saved;
+}

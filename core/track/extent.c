@@ -1,0 +1,174 @@
+#include <errno.h>
+#include <string.h>
+
+#include "core/track/types.h"
+
+#define WORD_BYTES sizeof(uint64_t)
+#define HEAD_WORDS (sizeof(struct psc_wire_extent) / WORD_BYTES)
+#define CHUNK_WORDS (PSC_CHUNK_BYTES / WORD_BYTES)
+#define CAPACITY_MAX (CHUNK_WORDS - HEAD_WORDS)
+#define OPEN_CHUNKS 8
+
+/* A chunk with room behind its last extent. */
+struct open_chunk {
+    uint64_t offset;
+    uint64_t words;
+};
+
+static struct open_chunk open_chunks[OPEN_CHUNKS]; /* [extent] */
+static uint64_t free_extents[CAPACITY_MAX + 1];    /* [extent] by capacity: offset; linked through `base` */
+
+/* The chunk that fits most closely; NULL: none fits. */
+static struct open_chunk *find_open(uint64_t words) {
+    struct open_chunk *best = NULL;
+    for (size_t i = 0; i < OPEN_CHUNKS; i++) {
+        if (open_chunks[i].words >= words && (best == NULL || open_chunks[i].words < best->words)) {
+            best = &open_chunks[i];
+        }
+    }
+    return best;
+}
+
+/* In place of the one that has least room. */
+static struct open_chunk *open_another(void) {
+    struct open_chunk *least = &open_chunks[0];
+    uint64_t offset = psc_track_chunk_take(PSC_CHUNK_EXTENTS);
+    for (size_t i = 1; i < OPEN_CHUNKS; i++) {
+        least = open_chunks[i].words < least->words ? &open_chunks[i] : least;
+    }
+    if (offset == 0) {
+        return NULL;
+    }
+    *least = (struct open_chunk){.offset = offset, .words = CHUNK_WORDS};
+    return least;
+}
+
+static struct psc_wire_extent *carve(uint32_t capacity) {
+    uint64_t words = HEAD_WORDS + capacity;
+    struct open_chunk *chunk = find_open(words);
+    if (chunk == NULL) {
+        chunk = open_another();
+    }
+    if (chunk == NULL) {
+        return NULL;
+    }
+    struct psc_wire_extent *extent = psc_track_at(chunk->offset);
+    chunk->offset += words * WORD_BYTES;
+    chunk->words -= words;
+    extent->words = (uint32_t)words;
+    return extent;
+}
+
+static struct psc_wire_extent *take(uint32_t capacity) {
+    psc_lock_take(&psc_track.locks.extent);
+    struct psc_wire_extent *extent = NULL;
+    if (free_extents[capacity] != 0) {
+        extent = psc_track_at(free_extents[capacity]);
+        free_extents[capacity] = extent->base;
+    } else {
+        extent = carve(capacity);
+    }
+    psc_lock_release(&psc_track.locks.extent);
+    return extent;
+}
+
+uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t base, uint64_t block_bytes,
+                           uint32_t capacity, uint32_t carved, uint32_t untagged) {
+    int saved = errno;
+    uint32_t epoch = psc_track_current();
+    if (epoch == 0 || capacity > CAPACITY_MAX || !psc_track_enter()) {
+        return NULL;
+    }
+    struct psc_wire_extent *extent = take(capacity);
+    if (extent != NULL) {
+        extent->class_index = (uint16_t)class_index;
+        extent->base = base;
+        extent->block_bytes = block_bytes;
+        extent->capacity = capacity;
+        PSC_STORE(&extent->carved, carved);
+        PSC_STORE(&extent->untagged, untagged);
+        PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_LIVE);
+        tags->tags = extent->tags;
+        PSC_STORE_RELEASE(&tags->epoch, epoch);
+    }
+    psc_track_leave();
+    errno = saved;
+    return extent != NULL ? extent->tags : NULL;
+}
+
+static bool is_attached(const struct psc_tags *tags) {
+    uint32_t epoch = psc_track_current();
+    return epoch != 0 && PSC_LOAD_ACQUIRE(&tags->epoch) == epoch;
+}
+
+/* Tags of blocks whose free was lost are still set: none may reach the next pool. */
+static void put_back(struct psc_wire_extent *extent) {
+    memset(extent->tags, 0, (extent->carved < extent->capacity ? extent->carved : extent->capacity) * WORD_BYTES);
+    psc_lock_take(&psc_track.locks.extent);
+    extent->base = free_extents[extent->capacity];
+    free_extents[extent->capacity] = (uint64_t)((char *)extent - (char *)psc_track.header);
+    psc_lock_release(&psc_track.locks.extent);
+}
+
+/* Where this thread is busy, the lock may be its own: the room is lost, the state is right. */
+void psc_track_detach(struct psc_tags *tags) {
+    if (!is_attached(tags)) {
+        return;
+    }
+    struct psc_wire_extent *extent = psc_track_extent_of(tags->tags);
+    PSC_STORE(&tags->epoch, 0);
+    PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_FREE);
+    if (psc_track_enter()) {
+        put_back(extent);
+        psc_track_leave();
+    }
+}
+
+void psc_track_carved(struct psc_tags *tags, uint32_t carved) {
+    if (is_attached(tags)) {
+        PSC_STORE(&psc_track_extent_of(tags->tags)->carved, carved);
+    }
+}
+
+void psc_track_extent_reset(void) {
+    memset(open_chunks, 0, sizeof open_chunks);
+    memset(free_extents, 0, sizeof free_extents);
+}
+
+/* ---- arenas -------------------------------------------------------------------------------------------------- */
+
+#define ARENAS_MAX (PSC_TRACK_TABLE_CHUNKS * (PSC_CHUNK_BYTES / sizeof(struct psc_wire_arena)))
+
+static struct psc_wire_arena *arena_row(uint32_t index) {
+    while (psc_track_table_count(PSC_CHUNK_ARENAS) <= index) {
+        uint32_t added;
+        if (psc_track_table_add(PSC_CHUNK_ARENAS, &added) == NULL) {
+            return NULL;
+        }
+    }
+    return psc_track_table_row(PSC_CHUNK_ARENAS, index);
+}
+
+static void write_arena(struct psc_wire_arena *row, uint64_t base, const uint64_t *pooled, const uint64_t *cached) {
+    for (size_t i = 0; i < PSC_COUNT_OF(row->pooled); i++) {
+        PSC_STORE(&row->pooled[i], pooled[i]);
+        PSC_STORE(&row->cached[i], cached[i]);
+    }
+    PSC_STORE_RELEASE(&row->base, base);
+}
+
+void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_ARENA_SLOTS / 64],
+                     const uint64_t cached[PSC_ARENA_SLOTS / 64]) {
+    int saved = errno;
+    if (psc_track_current() == 0 || index >= ARENAS_MAX || !psc_track_enter()) {
+        return;
+    }
+    psc_lock_take(&psc_track.locks.extent);
+    struct psc_wire_arena *row = arena_row(index);
+    if (row != NULL) {
+        write_arena(row, base, pooled, cached);
+    }
+    psc_lock_release(&psc_track.locks.extent);
+    psc_track_leave();
+    errno = saved;
+}

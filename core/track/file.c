@@ -1,0 +1,273 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/track/types.h"
+
+#define ATTEMPTS_MAX 1000
+
+static uint32_t attempt; /* number of the name that was free; those before it were taken */
+
+const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS] = {
+    [PSC_CHUNK_MODULES] = sizeof(struct psc_wire_module),
+    [PSC_CHUNK_SITES] = sizeof(struct psc_wire_site),
+    [PSC_CHUNK_FRAMES] = sizeof(uint64_t),
+    [PSC_CHUNK_THREADS] = sizeof(struct psc_wire_thread),
+    [PSC_CHUNK_BOOKS] = sizeof(struct psc_wire_book),
+    [PSC_CHUNK_EXTENTS] = sizeof(struct psc_wire_extent),
+    [PSC_CHUNK_ARENAS] = sizeof(struct psc_wire_arena),
+    [PSC_CHUNK_SNAPSHOTS] = sizeof(struct psc_wire_snapshot),
+};
+
+/* ---- the file that exec left behind -------------------------------------------------------------------------- */
+
+#define LOOKED_AT_BYTES offsetof(struct psc_wire_header, depth)
+
+static bool is_private_file(int fd, off_t *bytes) {
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1) {
+        return false;
+    }
+    *bytes = status.st_size;
+    return true;
+}
+
+/* This process wrote it, under another program: exec keeps the process id and the start time. */
+static bool is_own_before_exec(const struct psc_wire_header *found) {
+    const struct psc_wire_header *own = psc_track.header;
+    return memcmp(found->magic, PSC_TRACE_MAGIC, sizeof found->magic) == 0 && found->version == PSC_TRACE_VERSION &&
+           found->end == PSC_END_NONE && found->pid == own->pid && found->start_ticks == own->start_ticks &&
+           own->start_ticks != 0;
+}
+
+static void mark_exec(int fd, const struct psc_wire_header *found, off_t bytes) {
+    uint64_t end_ns = psc_track.header->start_ns;
+    uint32_t end = PSC_END_EXEC;
+    off_t used = (off_t)found->chunks_used * PSC_CHUNK_BYTES;
+    if (pwrite(fd, &end_ns, sizeof end_ns, offsetof(struct psc_wire_header, end_ns)) != sizeof end_ns ||
+        pwrite(fd, &end, sizeof end, offsetof(struct psc_wire_header, end)) != sizeof end) {
+        return; /* it will be taken for killed */
+    }
+    if (used >= PSC_FIRST_DATA_CHUNK * (off_t)PSC_CHUNK_BYTES && used < bytes && ftruncate(fd, used) != 0) {
+        return; /* it stays as long as it was, the rest of it a hole */
+    }
+}
+
+static void mark_if_own(const char *path) {
+    static struct psc_wire_header found; /* called at start only */
+    off_t bytes;
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    if (is_private_file(fd, &bytes) && pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES &&
+        is_own_before_exec(&found)) {
+        mark_exec(fd, &found, bytes);
+    }
+    close(fd);
+}
+
+void psc_track_file_mark_exec(void) {
+    static char path[PSC_TRACK_PATH_MAX];
+    for (uint32_t i = 1; i < attempt; i++) {
+        if (psc_track_name_make(path, sizeof path, psc_track.header->pid, i)) {
+            mark_if_own(path);
+        }
+    }
+}
+
+/* ---- creating ------------------------------------------------------------------------------------------------ */
+
+/* As large as the file system and the limits allow. */
+static void *create_mapped(const char *path, size_t *span, void *at) {
+    for (size_t bytes = *span;; bytes /= 2) {
+        bytes -= bytes % PSC_CHUNK_BYTES;
+        void *p = psc_os_create_mapped(path, bytes, at);
+        if (p != NULL || (errno != ENOMEM && errno != EFBIG) || bytes / 2 < PSC_TRACK_SPAN_MIN) {
+            *span = bytes;
+            return p;
+        }
+    }
+}
+
+static void *create_named(uint32_t pid, size_t *span, void *at) {
+    for (attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+        if (!psc_track_name_make(psc_track.path, sizeof psc_track.path, pid, attempt)) {
+            errno = ENAMETOOLONG;
+            return NULL;
+        }
+        void *p = create_mapped(psc_track.path, span, at);
+        if (p != NULL || errno != EEXIST) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* Chunk 0 and the first of the directory: they adjoin. */
+static int back_header(void *base) {
+    return psc_os_back_with_space(base, 2 * PSC_CHUNK_BYTES, psc_track.path, 0);
+}
+
+int psc_track_file_create(size_t span) {
+    char *old = (char *)psc_track.header;
+    size_t old_span = psc_track.span;
+    char *base = create_named((uint32_t)getpid(), &span, old);
+    if (base == NULL) {
+        return errno;
+    }
+    if (old != NULL && span < old_span) {
+        psc_os_unmap(base + span, old_span - span);
+    }
+    psc_track.header = (void *)base;
+    psc_track.span = span;
+    psc_track.closed = false;
+    int error = back_header(base);
+    if (error != 0 || !psc_os_file_id(psc_track.path, &psc_track.file_id)) {
+        psc_track_file_discard();
+        return error != 0 ? error : ENOENT;
+    }
+    return 0;
+}
+
+void psc_track_file_discard(void) {
+    unlink(psc_track.path);
+    psc_track_file_abandon(false);
+}
+
+void psc_track_file_abandon(bool in_use) {
+    char *base = (char *)psc_track.header;
+    if (base == NULL) {
+        return;
+    }
+    size_t used = in_use ? (size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES : 0;
+    if (used > 0 && (!psc_os_decommit(base, used) || !psc_os_commit(base, used))) {
+        used = 0;
+    }
+    psc_os_unmap(base + used, psc_track.span - used);
+    if (!in_use) {
+        psc_track.header = NULL;
+    }
+}
+
+void psc_track_file_close(void) {
+    psc_lock_take(&psc_track.locks.chunk);
+    bool first = !psc_track.closed;
+    psc_track.closed = true;
+    psc_lock_release(&psc_track.locks.chunk);
+    if (first) {
+        psc_os_truncate(psc_track.path, &psc_track.file_id, (size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES);
+    }
+}
+
+/* ---- chunks -------------------------------------------------------------------------------------------------- */
+
+static uint32_t directory_chunk_of(uint32_t chunk) {
+    return 1 + chunk / PSC_CHUNK_BYTES;
+}
+
+uint64_t psc_track_file_used_bytes(void) {
+    uint32_t used = PSC_LOAD(&psc_track.header->chunks_used);
+    return (uint64_t)(used - PSC_DIRECTORY_CHUNKS + directory_chunk_of(used - 1)) * PSC_CHUNK_BYTES;
+}
+
+static int back_chunk(uint32_t chunk) {
+    uint64_t offset = (uint64_t)chunk * PSC_CHUNK_BYTES;
+    return psc_os_back_with_space(psc_track_at(offset), PSC_CHUNK_BYTES, psc_track.path, offset);
+}
+
+/* With the part of the directory that it is the first to need. */
+static int back_with_directory(uint32_t chunk) {
+    int error = chunk % PSC_CHUNK_BYTES == 0 ? back_chunk(directory_chunk_of(chunk)) : 0;
+    return error != 0 ? error : back_chunk(chunk);
+}
+
+static enum psc_stop_reason reason_of(int error) {
+    return error == ENOMEM ? PSC_STOP_MEMORY : PSC_STOP_DISK;
+}
+
+static uint64_t take_locked(enum psc_chunk_kind kind) {
+    uint32_t chunk = psc_track.header->chunks_used;
+    if (psc_track.closed) {
+        return 0;
+    }
+    if ((size_t)chunk * PSC_CHUNK_BYTES >= psc_track.span || chunk == PSC_CHUNKS_MAX) {
+        psc_track_stop(PSC_STOP_SPAN, EFBIG);
+        errno = EFBIG;
+        return 0;
+    }
+    int error = back_with_directory(chunk);
+    if (error != 0) {
+        psc_track_stop(reason_of(error), error);
+        errno = error;
+        return 0;
+    }
+    uint8_t *directory = psc_track_at(PSC_CHUNK_BYTES);
+    PSC_STORE_RELEASE(&directory[chunk], (uint8_t)kind);
+    PSC_STORE_RELEASE(&psc_track.header->chunks_used, chunk + 1);
+    return (uint64_t)chunk * PSC_CHUNK_BYTES;
+}
+
+uint64_t psc_track_chunk_take(enum psc_chunk_kind kind) {
+    psc_lock_take(&psc_track.locks.chunk);
+    uint64_t offset = take_locked(kind);
+    psc_lock_release(&psc_track.locks.chunk);
+    return offset;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------------- */
+
+/* Under the table's lock. */
+struct table {
+    uint32_t count;                          /* rows handed out */
+    uint64_t open;                           /* offset of the chunk that the next row comes from */
+    uint32_t chunks[PSC_TRACK_TABLE_CHUNKS]; /* the first ones, for psc_track_table_row */
+};
+
+static struct table tables[PSC_CHUNK_KINDS];
+
+static uint32_t rows_per_chunk(enum psc_chunk_kind kind) {
+    return PSC_CHUNK_BYTES / psc_track_row_bytes[kind];
+}
+
+static bool open_chunk(struct table *table, enum psc_chunk_kind kind) {
+    uint64_t offset = psc_track_chunk_take(kind);
+    uint32_t ordinal = table->count / rows_per_chunk(kind);
+    if (offset == 0) {
+        return false;
+    }
+    table->open = offset;
+    if (ordinal < PSC_TRACK_TABLE_CHUNKS) {
+        table->chunks[ordinal] = (uint32_t)(offset / PSC_CHUNK_BYTES);
+    }
+    return true;
+}
+
+void *psc_track_table_add(enum psc_chunk_kind kind, uint32_t *index) {
+    struct table *table = &tables[kind];
+    uint32_t place = table->count % rows_per_chunk(kind);
+    if (place == 0 && !open_chunk(table, kind)) {
+        return NULL;
+    }
+    *index = table->count++;
+    return psc_track_at(table->open + (uint64_t)place * psc_track_row_bytes[kind]);
+}
+
+void *psc_track_table_row(enum psc_chunk_kind kind, uint32_t index) {
+    uint32_t per_chunk = rows_per_chunk(kind);
+    uint64_t chunk = tables[kind].chunks[index / per_chunk];
+    return psc_track_at(chunk * PSC_CHUNK_BYTES + (uint64_t)(index % per_chunk) * psc_track_row_bytes[kind]);
+}
+
+uint32_t psc_track_table_count(enum psc_chunk_kind kind) {
+    return tables[kind].count;
+}
+
+void psc_track_table_reset(void) {
+    for (size_t i = 0; i < PSC_COUNT_OF(tables); i++) {
+        tables[i].count = 0;
+        tables[i].open = 0;
+    }
+}

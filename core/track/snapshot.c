@@ -1,0 +1,180 @@
+#include <string.h>
+#include <time.h>
+
+#include "core/track/types.h"
+
+#define INTERVAL_FIRST_NS 1000000
+/* Snapshots are taken at most every so many times their cost: half a percent of the time. */
+#define COST_FACTOR 200
+/* The one of the peak is taken anew when live bytes rose by this part: 3 %. */
+#define PEAK_RISE(live) ((live) / 33)
+#define HISTORY_MAX 4096
+/* How long the last one waits for one that is being taken. */
+#define LAST_TRIES 50
+#define LAST_WAIT_NS 1000000
+
+/* Row 0 of the table is the peak's; history has rows 1 .. psc_track.snapshots. All [snapshot] but for the first two. */
+static uint64_t earliest_ns;      /* [any] not before, because of what the last one cost */
+static uint64_t history_due_ns;   /* [any] */
+static uint64_t peak_taken_bytes; /* [any] live bytes of the peak's snapshot */
+static uint64_t interval_ns = INTERVAL_FIRST_NS;
+static uint64_t sequence;
+/* Row numbers: the first rows_used hold the history in its order, the rest are free. */
+static uint16_t rows[HISTORY_MAX];
+static uint32_t rows_used;
+static struct psc_wire_snapshot scratch; /* too large for a small stack */
+
+static struct psc_wire_snapshot *row_at(uint32_t index) {
+    while (psc_track_table_count(PSC_CHUNK_SNAPSHOTS) <= index) {
+        uint32_t added;
+        if (psc_track_table_add(PSC_CHUNK_SNAPSHOTS, &added) == NULL) {
+            return NULL;
+        }
+    }
+    return psc_track_table_row(PSC_CHUNK_SNAPSHOTS, index);
+}
+
+static uint32_t history_max(void) {
+    return psc_track.snapshots < HISTORY_MAX ? psc_track.snapshots : HISTORY_MAX;
+}
+
+/* Drops every second one, so that the rest is as far apart as the next ones will be. Those that go change places with
+ * those that stay: row i moves to i / 2 for each even i, and nothing has changed places with it before. */
+static void thin(void) {
+    for (uint32_t i = 1; i < rows_used; i += 2) {
+        struct psc_wire_snapshot *row = psc_track_table_row(PSC_CHUNK_SNAPSHOTS, rows[i]);
+        PSC_STORE(&row->sequence, 0);
+    }
+    for (uint32_t i = 2; i < rows_used; i += 2) {
+        uint16_t moved = rows[i];
+        rows[i] = rows[i / 2];
+        rows[i / 2] = moved;
+    }
+    rows_used = (rows_used + 1) / 2;
+    interval_ns *= 2;
+}
+
+static struct psc_wire_snapshot *next_history_row(void) {
+    if (sequence == 0) {
+        for (uint32_t i = 0; i < HISTORY_MAX; i++) {
+            rows[i] = (uint16_t)(i + 1);
+        }
+    }
+    if (rows_used >= history_max()) {
+        thin();
+    }
+    struct psc_wire_snapshot *row = row_at(rows[rows_used]);
+    rows_used += row != NULL;
+    return row;
+}
+
+static void fill_scratch(uint64_t now_ns) {
+    struct psc_wire_counters *counters = &psc_track.header->counters;
+    memset(&scratch, 0, sizeof scratch);
+    scratch.time_ns = now_ns;
+    scratch.clock_bytes = PSC_LOAD(&counters->clock_bytes);
+    scratch.live_bytes = PSC_LOAD(&counters->live_bytes);
+    psc_track.host.describe(&scratch);
+    scratch.rss_bytes = psc_track_proc_rss();
+    scratch.tracker_bytes = psc_track_file_used_bytes() + psc_track_private_bytes();
+    PSC_STORE(&counters->heap_metadata_bytes, scratch.metadata_bytes);
+}
+
+/* The sequence number makes the row valid. */
+static void write_row(struct psc_wire_snapshot *row, uint32_t flags) {
+    if (row == NULL) {
+        return;
+    }
+    __atomic_exchange_n(&row->sequence, 0, __ATOMIC_ACQ_REL); /* an exchange: what follows stays behind it */
+    scratch.flags = flags;
+    memcpy(&row->time_ns, &scratch.time_ns, sizeof scratch - offsetof(struct psc_wire_snapshot, time_ns));
+    PSC_STORE_RELEASE(&row->sequence, sequence + 1);
+}
+
+static void write_peak(void) {
+    write_row(row_at(0), PSC_SNAPSHOT_PEAK);
+    PSC_STORE(&peak_taken_bytes, scratch.live_bytes);
+}
+
+static void count_cost(uint64_t start_ns) {
+    struct psc_wire_counters *counters = &psc_track.header->counters;
+    uint64_t end_ns = psc_os_monotonic_ns();
+    uint64_t cost = end_ns - start_ns;
+    PSC_STORE(&earliest_ns, end_ns + cost * COST_FACTOR);
+    PSC_STORE(&counters->snapshots_taken, ++sequence);
+    PSC_OWN_ADD(&counters->snapshot_ns, cost);
+}
+
+static bool is_peak_due(void) {
+    const struct psc_wire_counters *counters = &psc_track.header->counters;
+    uint64_t live = PSC_LOAD(&counters->live_bytes);
+    uint64_t taken = PSC_LOAD(&peak_taken_bytes);
+    return (int64_t)live > (int64_t)(taken + PEAK_RISE(taken)) && live >= PSC_LOAD(&counters->peak_live_bytes);
+}
+
+static bool is_history_due(uint64_t now_ns) {
+    return now_ns >= PSC_LOAD(&history_due_ns);
+}
+
+static void take_locked(uint64_t now_ns) {
+    bool peak = is_peak_due();
+    bool history = is_history_due(now_ns);
+    uint64_t start_ns = psc_os_monotonic_ns();
+    if (now_ns < earliest_ns || (!peak && !history)) {
+        return; /* another thread took it */
+    }
+    fill_scratch(now_ns);
+    if (peak) {
+        write_peak();
+    }
+    if (history) {
+        write_row(next_history_row(), 0);
+        PSC_STORE(&history_due_ns, now_ns + interval_ns);
+    }
+    count_cost(start_ns);
+}
+
+void psc_track_snapshot_take_due(uint64_t now_ns) {
+    if (now_ns < PSC_LOAD(&earliest_ns) || (!is_history_due(now_ns) && !is_peak_due())) {
+        return;
+    }
+    if (psc_lock_try(&psc_track.locks.snapshot)) {
+        take_locked(now_ns);
+        psc_lock_release(&psc_track.locks.snapshot);
+    }
+}
+
+/* The holder may be a thread that was killed, or that waits for what this one holds. */
+static bool try_for_a_while(struct psc_lock *lock) {
+    for (uint32_t i = 0; i < LAST_TRIES; i++) {
+        if (psc_lock_try(lock)) {
+            return true;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = LAST_WAIT_NS}, NULL);
+    }
+    return false;
+}
+
+void psc_track_snapshot_take_last(void) {
+    if (!try_for_a_while(&psc_track.locks.snapshot)) {
+        return;
+    }
+    uint64_t now_ns = psc_os_monotonic_ns();
+    bool peak = is_peak_due();
+    fill_scratch(now_ns);
+    if (peak) {
+        write_peak();
+    }
+    write_row(next_history_row(), PSC_SNAPSHOT_LAST);
+    count_cost(now_ns);
+    psc_lock_release(&psc_track.locks.snapshot);
+}
+
+void psc_track_snapshot_reset(void) {
+    earliest_ns = 0;
+    history_due_ns = 0;
+    peak_taken_bytes = 0;
+    interval_ns = INTERVAL_FIRST_NS;
+    sequence = 0;
+    rows_used = 0;
+}
