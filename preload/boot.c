@@ -142,9 +142,23 @@ bool psc_preload_recording(void) {
 
 /* ---- the executable brings its own malloc ---------------------------------------------------------------------- */
 
+typedef void *(*psc_alloc_function)(size_t bytes);
+typedef void (*psc_free_function)(void *p);
+
+/* Tried out rather than compared by address: in a program that is not position-independent and takes malloc's address, its
+ * own stub stands for it. */
 static bool program_uses_ours(void) {
-    void *found = dlsym(RTLD_DEFAULT, "malloc");
-    return found == NULL || found == (void *)(uintptr_t)&malloc;
+    psc_alloc_function alloc = (psc_alloc_function)(uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+    psc_free_function release = (psc_free_function)(uintptr_t)dlsym(RTLD_DEFAULT, "free");
+    if (alloc == NULL || release == NULL) {
+        return true;
+    }
+    booting = true; /* a block that nobody asked for is not recorded */
+    void *p = alloc(1);
+    bool ours = p == NULL || psc_heap_owns(p);
+    release(p);
+    booting = false;
+    return ours;
 }
 
 static void start_passive(void) {

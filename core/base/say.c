@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sink {
@@ -92,6 +94,17 @@ size_t psc_format(char *buffer, size_t bytes, const char *format, ...) {
     return sink.length;
 }
 
+/* Writing beyond the limit on file sizes would end the process by SIGXFSZ. */
+static bool may_write(size_t length) {
+    struct rlimit limit;
+    struct stat status;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return true;
+    }
+    return fstat(STDERR_FILENO, &status) != 0 || !S_ISREG(status.st_mode) ||
+           (uint64_t)status.st_size + length <= limit.rlim_cur;
+}
+
 static void write_all(const char *text, size_t length) {
     while (length > 0) {
         ssize_t written = write(STDERR_FILENO, text, length);
@@ -116,7 +129,9 @@ void psc_say(const char *format, ...) {
     format_into(&sink, format, &args);
     va_end(args);
     line[sink.length++] = '\n';
-    write_all(line, sink.length);
+    if (may_write(sink.length)) {
+        write_all(line, sink.length);
+    }
     errno = saved;
 }
 

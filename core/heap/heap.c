@@ -240,6 +240,10 @@ size_t psc_heap_usable(const void *p) {
     return block.bytes;
 }
 
+bool psc_heap_owns(const void *p) {
+    return psc_radix_arena(p) != NULL || psc_radix_large(p) != NULL;
+}
+
 void *psc_heap_resize(void *p, size_t bytes) {
     struct psc_block block;
     psc_heap_block(p, &block);

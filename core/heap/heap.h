@@ -50,6 +50,8 @@ struct psc_block {
 /* p: the start of a live block; anything else ends the process. */
 void psc_heap_block(const void *p, struct psc_block *block);
 size_t psc_heap_usable(const void *p);
+/* Whether p, any value, points into a pool's memory or to a large block. */
+bool psc_heap_owns(const void *p);
 
 /* The calling thread ends: its heap becomes idle. What it allocates afterwards comes from an idle heap, under a lock. */
 void psc_heap_thread_end(void);
