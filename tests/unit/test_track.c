@@ -619,6 +619,15 @@ START_TEST(one_site_per_stack) {
 }
 END_TEST
 
+/* As if the walk had met these frames, innermost first. */
+static uint32_t intern(struct psc_track_thread *thread, uint32_t depth, uint32_t flags, uint64_t first, uint64_t hash) {
+    thread->stack.depth = depth;
+    thread->stack.flags = flags;
+    thread->stack.frames[0].address = 0x2000;
+    thread->stack.frames[depth - 1].address = first;
+    return psc_track_site_intern(thread, hash);
+}
+
 START_TEST(many_sites_grow_the_index) {
     struct psc_track_thread *thread;
     begin();
@@ -626,13 +635,27 @@ START_TEST(many_sites_grow_the_index) {
     thread = psc_track_thread_get();
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 10000; i++) {
-            thread->frames[0] = 0x1000 + i;
-            thread->frames[1] = 0x2000;
-            ck_assert_uint_eq(psc_track_site_intern(thread, 2, 0), PSC_SITE_FIRST + i);
+            uint32_t site = intern(thread, 2, 0, 0x1000 + i, (i + 1) * 0x9e3779b97f4a7c15u);
+            ck_assert_uint_eq(site, PSC_SITE_FIRST + i);
         }
     }
-    ck_assert_uint_eq(psc_track_site_intern(thread, 1, 0), PSC_SITE_FIRST + 10000);
-    ck_assert_uint_eq(psc_track_site_intern(thread, 1, PSC_SITE_CUT), PSC_SITE_FIRST + 10001);
+    ck_assert_uint_eq(intern(thread, 1, 0, 0x1000, 1), PSC_SITE_FIRST + 10000);
+    ck_assert_uint_eq(intern(thread, 1, PSC_SITE_CUT, 0x1000, 2), PSC_SITE_FIRST + 10001);
+    psc_track_leave();
+}
+END_TEST
+
+/* Where hashes meet in the shared index, frames decide. */
+START_TEST(stacks_of_one_hash_are_told_apart) {
+    struct psc_track_thread *thread;
+    begin();
+    ck_assert(psc_track_enter());
+    thread = psc_track_thread_get();
+    uint32_t site = intern(thread, 2, 0, 0x1000, 77);
+    memset(thread->known, 0, sizeof thread->known);
+    ck_assert_uint_ne(intern(thread, 2, 0, 0x3000, 77), site);
+    memset(thread->known, 0, sizeof thread->known);
+    ck_assert_uint_eq(intern(thread, 2, 0, 0x1000, 77), site);
     psc_track_leave();
 }
 END_TEST
@@ -1366,6 +1389,7 @@ static Suite *make_suite(void) {
     tcase_add_test(figures, events_after_a_threads_end_count);
     tcase_add_test(figures, one_site_per_stack);
     tcase_add_test(figures, many_sites_grow_the_index);
+    tcase_add_test(figures, stacks_of_one_hash_are_told_apart);
     tcase_add_test(figures, depth_is_kept_to);
     tcase_add_test(figures, modules_cover_the_frames);
     tcase_add_test(figures, detached_extents_are_reused);
