@@ -1,5 +1,7 @@
 #include "preload/record.h"
 
+#include "core/base/os.h"
+
 _Static_assert(sizeof(struct psc_tags) <= sizeof(struct psc_note), "tags fit the heap's note");
 _Static_assert(PSC_CLASS_COUNT < PSC_CLASS_LARGE, "classes fit the trace");
 _Static_assert(PSC_ARENA_SLOTS == PSC_SLOTS, "arenas fit the trace");
@@ -20,8 +22,13 @@ static uint64_t *tags_of(const struct psc_block *block, uint32_t epoch) {
 }
 
 static uint64_t *attach(const struct psc_block *block) {
-    return psc_track_attach(tags_in(block->note), wire_class(block->class_index), (uintptr_t)block->base, block->bytes,
-                            block->capacity, block->carved, block->used - 1);
+    struct psc_tags *tags = tags_in(block->note);
+    uint64_t *attached = psc_track_attach(tags, wire_class(block->class_index), (uintptr_t)block->base, block->bytes,
+                                          block->capacity, block->carved, block->used - 1);
+    if (block->stale_pages > 0) {
+        psc_track_carved(tags, block->carved, block->stale_pages);
+    }
+    return attached;
 }
 
 /* Only the owner of a pool allocates from it, so only the owner attaches. */
@@ -76,12 +83,13 @@ static void retired(struct psc_note *note) {
     psc_track_detach(tags_in(note));
 }
 
-static void carved(struct psc_note *note, uint32_t blocks) {
-    psc_track_carved(tags_in(note), blocks);
+static void carved(struct psc_note *note, uint32_t blocks, uint32_t stale_pages) {
+    psc_track_carved(tags_in(note), blocks, stale_pages);
 }
 
 static void arena_changed(const struct psc_arena *arena) {
-    psc_track_arena(arena->index, (uintptr_t)arena->base, arena->pooled, arena->cached);
+    psc_track_arena(arena->index, (uintptr_t)arena->base, arena->pooled, arena->cached,
+                    (uint64_t)arena->cached_pages * PSC_PAGE_BYTES);
 }
 
 const struct psc_heap_hooks psc_record_hooks = {

@@ -5,7 +5,9 @@
 
 #define REGION_ARENAS_LEAST 16u /* 64 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
-#define CACHED_SLOTS_LEAST 256u /* pages of so many free slots may always wait */
+#define CACHED_PAGES_LEAST 1024u /* so many pages of free slots may always wait */
+#define WINDOWS 4u               /* of the time that pages wait: how often we look for those that waited long enough */
+#define OFTEN 4u                 /* times in a window that a slot goes round for which we keep pages */
 
 struct psc_lock psc_arena_lock;
 
@@ -15,11 +17,15 @@ static struct {
     char *region_next; /* reserved address space, whole arenas */
     char *region_end;
     /* No arena below has room for a pool of k slots: a hint that saves looking. */
-    uint32_t first_with_room[PSC_POOL_SLOTS_MAX + 1];
-    uint32_t pooled_slots;
-    uint32_t cached_slots;
+    uint32_t first_with_room[PSC_SPAN_SLOTS_MAX + 1];
+    uint64_t pooled_slots;
+    uint64_t cached_pages;
     uint32_t purge_ms;
-    uint64_t last_sweep_ms;
+    /* Slots taken and given back since `window_ms`. What is both, goes round: that many slots' pages will soon be wanted. */
+    uint64_t window_ms;
+    uint64_t taken;
+    uint64_t given;
+    uint64_t went_round; /* in the window before */
 } arenas = {.purge_ms = 1000};
 
 uint32_t psc_arena_count(void) {
@@ -132,6 +138,18 @@ static uint64_t now_ms(void) {
     return psc_os_monotonic_ns() / 1000000;
 }
 
+/* The slot's pages went back, or a pool takes them over. */
+static void forget_cached(struct psc_arena *arena, uint32_t slot) {
+    clear_bit(arena->cached, slot);
+    arena->cached_pages -= arena->touched[slot];
+    arenas.cached_pages -= arena->touched[slot];
+}
+
+static void forget_pages(struct psc_arena *arena, uint32_t slot) {
+    forget_cached(arena, slot);
+    arena->touched[slot] = 0;
+}
+
 /* Gives back the pages of one run of cached slots that begins at `slot`; returns the slot behind it. */
 static uint32_t purge_run(struct psc_arena *arena, uint32_t slot) {
     uint32_t end = slot;
@@ -140,32 +158,23 @@ static uint32_t purge_run(struct psc_arena *arena, uint32_t slot) {
     }
     if (psc_os_purge(arena->base + (size_t)slot * PSC_SLOT_BYTES, (size_t)(end - slot) * PSC_SLOT_BYTES)) {
         for (uint32_t i = slot; i < end; i++) {
-            clear_bit(arena->cached, i);
+            forget_pages(arena, i);
         }
-        arenas.cached_slots -= end - slot;
     }
     return end;
 }
 
-static uint32_t count_cached(const struct psc_arena *arena) {
-    uint32_t count = 0;
-    for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
-        count += (uint32_t)__builtin_popcountll(arena->cached[word]);
-    }
-    return count;
-}
-
 /* An arena without pools gives its pages back at one stroke, and the promise of memory with them. */
 static bool purge_whole(struct psc_arena *arena) {
-    uint32_t cached = count_cached(arena);
     if (arena->free_slots != PSC_SLOTS || !psc_os_decommit(arena->base, PSC_ARENA_BYTES)) {
         return false;
     }
     arena->committed = false;
-    for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
-        PSC_STORE(&arena->cached[word], 0);
+    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
+        if (bit(arena->cached, slot)) {
+            forget_pages(arena, slot);
+        }
     }
-    arenas.cached_slots -= cached;
     return true;
 }
 
@@ -180,29 +189,37 @@ static void purge_arena(struct psc_arena *arena) {
     tell(arena);
 }
 
-static bool has_cached(const struct psc_arena *arena) {
-    uint64_t any = 0;
-    for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
-        any |= arena->cached[word];
-    }
-    return any != 0;
-}
-
-/* Purges, from the highest arena down, those whose pages wait since `before_ms` or longer, until `keep` slots wait. */
-static bool sweep(uint64_t before_ms, uint32_t keep) {
-    uint32_t had = arenas.cached_slots;
-    for (uint32_t i = arenas.count; i-- > 0 && arenas.cached_slots > keep;) {
+/* Purges, from the highest arena down, those whose pages wait since `before_ms` or longer, until `keep` pages wait. */
+static bool sweep(uint64_t before_ms, uint64_t keep) {
+    uint64_t had = arenas.cached_pages;
+    for (uint32_t i = arenas.count; i-- > 0 && arenas.cached_pages > keep;) {
         struct psc_arena *arena = arenas.table[i];
-        if (has_cached(arena) && arena->cached_since_ms <= before_ms) {
+        if (arena->cached_pages > 0 && arena->cached_since_ms <= before_ms) {
             purge_arena(arena);
         }
     }
-    return arenas.cached_slots < had;
+    return arenas.cached_pages < had;
 }
 
-static uint32_t cached_slots_most(void) {
-    uint32_t share = arenas.pooled_slots / 16;
-    return share > CACHED_SLOTS_LEAST ? share : CACHED_SLOTS_LEAST;
+static uint64_t least_of(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t most_of(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* A sixteenth of what pools hold, or what goes round often if that is more: a program that drops and makes the same amount
+ * again and again must not fault in its pages each time, one that drops what it will not need soon must not keep them. */
+static uint64_t cached_pages_most(void) {
+    uint64_t round = most_of(arenas.went_round, least_of(arenas.taken, arenas.given)) / OFTEN;
+    return most_of(CACHED_PAGES_LEAST, most_of(arenas.pooled_slots / 16, round) * PSC_SLOT_PAGES);
+}
+
+static void begin_window(uint64_t now) {
+    arenas.window_ms = now;
+    arenas.went_round = least_of(arenas.taken, arenas.given);
+    arenas.taken = arenas.given = 0;
 }
 
 static void purge_when_due(uint64_t now) {
@@ -210,11 +227,11 @@ static void purge_when_due(uint64_t now) {
         sweep(UINT64_MAX, 0);
         return;
     }
-    if (arenas.cached_slots > cached_slots_most()) {
-        sweep(UINT64_MAX, cached_slots_most() / 2);
+    if (arenas.cached_pages > cached_pages_most()) {
+        sweep(UINT64_MAX, cached_pages_most() / 2);
     }
-    if (now - arenas.last_sweep_ms >= arenas.purge_ms / 4 + 1) {
-        arenas.last_sweep_ms = now;
+    if (now - arenas.window_ms > arenas.purge_ms / WINDOWS) {
+        begin_window(now);
         sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0);
     }
 }
@@ -232,43 +249,52 @@ static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots)
     for (uint32_t slot = first; slot < first + slots; slot++) {
         set_bit(arena->pooled, slot);
         if (bit(arena->cached, slot)) {
-            clear_bit(arena->cached, slot);
-            arenas.cached_slots--;
+            forget_cached(arena, slot);
         }
         PSC_STORE(&arena->pool_of[slot], &arena->pools[first]);
     }
     arena->free_slots -= slots;
     arenas.pooled_slots += slots;
+    arenas.taken += slots;
 }
 
-static void mark_free(struct psc_arena *arena, uint32_t first, uint32_t slots, uint64_t now) {
-    if (!has_cached(arena)) {
+static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t pages) {
+    if (pages > arena->touched[slot]) {
+        arena->touched[slot] = (uint8_t)pages;
+    }
+    if (arena->touched[slot] > 0) {
+        set_bit(arena->cached, slot);
+        arena->cached_pages += arena->touched[slot];
+        arenas.cached_pages += arena->touched[slot];
+    }
+}
+
+static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint64_t now) {
+    uint32_t first = pool->order % PSC_SLOTS;
+    uint32_t slots = pool->slots;
+    if (arena->cached_pages == 0) {
         arena->cached_since_ms = now;
     }
     for (uint32_t slot = first; slot < first + slots; slot++) {
         clear_bit(arena->pooled, slot);
-        set_bit(arena->cached, slot);
+        remember_pages(arena, slot, psc_pool_pages_in_slot(pool, slot - first));
         PSC_STORE(&arena->pool_of[slot], &arena->pools[slot]);
     }
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;
-    arenas.cached_slots += slots;
-    for (uint32_t k = 1; k <= PSC_POOL_SLOTS_MAX; k++) {
+    arenas.given += slots;
+    for (uint32_t k = 1; k <= PSC_SPAN_SLOTS_MAX; k++) {
         if (arenas.first_with_room[k] > arena->index) {
             arenas.first_with_room[k] = arena->index;
         }
     }
 }
 
-/* pending and next_pending are left as they are: see the invariants. */
-static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint32_t class_index, struct psc_heap *owner) {
+/* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they are: see
+ * the invariants. */
+static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint32_t slots, struct psc_heap *owner) {
     struct psc_pool *pool = &arena->pools[first];
-    uint32_t slots = psc_class_slots(class_index);
-    pool->block_bytes = psc_class_bytes(class_index);
-    pool->reciprocal = (uint32_t)((((uint64_t)1 << 32) + pool->block_bytes - 1) / pool->block_bytes);
     pool->base = arena->base + (size_t)first * PSC_SLOT_BYTES;
-    pool->capacity = (uint16_t)(slots * PSC_SLOT_BYTES / pool->block_bytes);
-    pool->class_index = (uint8_t)class_index;
     pool->slots = (uint8_t)slots;
     pool->order = arena->index * PSC_SLOTS + first;
     pool->used = 0;
@@ -285,9 +311,17 @@ static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint
     return pool;
 }
 
-static struct psc_pool *make_pool(uint32_t class_index, struct psc_heap *owner) {
+static void set_blocks(struct psc_pool *pool, uint32_t class_index, uint32_t block_bytes, uint32_t capacity) {
+    pool->class_index = (uint8_t)class_index;
+    pool->block_bytes = block_bytes;
+    pool->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_bytes - 1) / block_bytes);
+    pool->capacity = (uint16_t)capacity;
+    psc_pool_count_stale(pool);
+}
+
+static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
     uint32_t first;
-    struct psc_arena *arena = find_arena(psc_class_slots(class_index), &first);
+    struct psc_arena *arena = find_arena(slots, &first);
     if (arena == NULL) {
         return NULL;
     }
@@ -295,16 +329,88 @@ static struct psc_pool *make_pool(uint32_t class_index, struct psc_heap *owner) 
         return NULL;
     }
     arena->committed = true;
-    struct psc_pool *pool = begin_pool(arena, first, class_index, owner);
+    struct psc_pool *pool = begin_pool(arena, first, slots, owner);
     tell(arena);
     return pool;
 }
 
 struct psc_pool *psc_arena_make_pool(uint32_t class_index, struct psc_heap *owner) {
+    uint32_t slots = psc_class_slots(class_index);
+    uint32_t block_bytes = psc_class_bytes(class_index);
     psc_lock_take(&psc_arena_lock);
-    struct psc_pool *pool = make_pool(class_index, owner);
+    struct psc_pool *pool = take_slots(slots, owner);
+    if (pool != NULL) {
+        set_blocks(pool, class_index, block_bytes, slots * PSC_SLOT_BYTES / block_bytes);
+    }
     psc_lock_release(&psc_arena_lock);
     return pool;
+}
+
+static uint32_t slots_of_span(size_t bytes) {
+    return (uint32_t)((bytes + PSC_SLOT_BYTES - 1) / PSC_SLOT_BYTES);
+}
+
+/* A span's block is carved from the start. Its pages count as touched. */
+static void set_span(struct psc_pool *span, size_t bytes) {
+    span->used = 1;
+    PSC_STORE(&span->carved, 1);
+    set_blocks(span, PSC_CLASS_SPAN, (uint32_t)psc_round_up(bytes, PSC_PAGE_BYTES), 1);
+}
+
+static bool has_pages(const struct psc_arena *arena, uint32_t first, uint32_t slots) {
+    uint32_t pages = 0;
+    for (uint32_t slot = first; slot < first + slots; slot++) {
+        pages += arena->touched[slot];
+    }
+    return pages > 0;
+}
+
+struct psc_pool *psc_arena_make_span(size_t bytes, bool *fresh) {
+    psc_lock_take(&psc_arena_lock);
+    struct psc_pool *span = take_slots(slots_of_span(bytes), NULL);
+    if (span != NULL) {
+        *fresh = !has_pages(psc_radix_arena(span->base), span->order % PSC_SLOTS, span->slots);
+        set_span(span, bytes);
+    }
+    psc_lock_release(&psc_arena_lock);
+    return span;
+}
+
+/* Takes the slots behind the span, up to `slots` in all, if they are free and in its arena. */
+static bool extend_span(struct psc_arena *arena, struct psc_pool *span, uint32_t slots) {
+    uint32_t first = span->order % PSC_SLOTS;
+    if (first + slots > PSC_SLOTS) {
+        return false;
+    }
+    for (uint32_t slot = first + span->slots; slot < first + slots; slot++) {
+        if (bit(arena->pooled, slot)) {
+            return false;
+        }
+    }
+    mark_pooled(arena, first + span->slots, slots - span->slots);
+    for (uint32_t slot = first + span->slots; slot < first + slots; slot++) {
+        PSC_STORE(&arena->pool_of[slot], span);
+    }
+    span->slots = (uint8_t)slots;
+    tell(arena);
+    return true;
+}
+
+bool psc_arena_resize_span(struct psc_pool *span, size_t bytes) {
+    struct psc_arena *arena = psc_radix_arena(span->base);
+    uint32_t slots = slots_of_span(bytes);
+    psc_lock_take(&psc_arena_lock);
+    bool fits = slots <= span->slots ? slots > span->slots / 2 : extend_span(arena, span, slots);
+    if (fits) {
+        for (uint32_t slot = 0; slot < span->slots; slot++) { /* what the block reached into is there */
+            uint8_t *touched = &arena->touched[span->order % PSC_SLOTS + slot];
+            uint32_t pages = psc_pool_pages_in_slot(span, slot);
+            *touched = (uint8_t)most_of(*touched, pages);
+        }
+        set_span(span, bytes);
+    }
+    psc_lock_release(&psc_arena_lock);
+    return fits;
 }
 
 void psc_arena_retire_pool(struct psc_pool *pool) {
@@ -314,10 +420,10 @@ void psc_arena_retire_pool(struct psc_pool *pool) {
     struct psc_arena *arena = psc_radix_arena(pool->base);
     uint64_t now = now_ms();
     psc_lock_take(&psc_arena_lock);
+    mark_free(arena, pool, now);
     PSC_STORE(&pool->carved, 0);
     pool->state = PSC_POOL_NONE;
     clear_bit(arena->heads, pool->order % PSC_SLOTS);
-    mark_free(arena, pool->order % PSC_SLOTS, pool->slots, now);
     purge_when_due(now);
     tell(arena);
     psc_lock_release(&psc_arena_lock);

@@ -84,6 +84,12 @@ static uint32_t settle_at(const struct psc_pool *pool) {
 
 static void check_pool(struct psc_pool *pool, void *context) {
     struct finding *finding = context;
+    if (pool->class_index == PSC_CLASS_SPAN) {
+        bool sound = pool->owner == NULL && pool->carved == 1 && pool->used == 1 &&
+                     pool->block_bytes <= pool->slots * PSC_SLOT_BYTES;
+        finding->sentence = sound ? finding->sentence : "a span is not as it should be";
+        return;
+    }
     const char *sentence = check_bits(pool);
     if (sentence == NULL && !pool->owner->unsound) {
         sentence = check_state(pool);
@@ -101,6 +107,13 @@ static void check_pool(struct psc_pool *pool, void *context) {
 
 static const char *check_slots(const struct psc_arena *arena) {
     uint32_t pooled = 0;
+    uint32_t pages = 0;
+    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
+        pages += (arena->cached[slot / 64] >> (slot % 64) & 1) != 0 ? arena->touched[slot] : 0;
+    }
+    if (pages != arena->cached_pages) {
+        return "cached pages are miscounted";
+    }
     for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
         pooled += (uint32_t)__builtin_popcountll(arena->pooled[word]);
         if ((arena->pooled[word] & arena->cached[word]) != 0) {

@@ -11,7 +11,11 @@
 
 #define PSC_SLOT_SHIFT 14
 #define PSC_SLOT_BYTES (1u << PSC_SLOT_SHIFT)
+#define PSC_SLOT_PAGES 4u
 #define PSC_POOL_SLOTS_MAX 8u
+#define PSC_SPAN_SLOTS_MAX 64u
+#define PSC_SPAN_MAX (PSC_SPAN_SLOTS_MAX * PSC_SLOT_BYTES)
+#define PSC_CLASS_SPAN PSC_CLASS_COUNT
 #define PSC_POOL_BLOCKS_MAX (PSC_SLOT_BYTES / 16)
 
 /* The smallest class whose blocks hold `bytes`, for bytes <= PSC_SMALL_MAX; 0 bytes are served by the class of 16. */

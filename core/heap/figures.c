@@ -1,3 +1,4 @@
+#include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 
@@ -17,8 +18,20 @@ static uint32_t occupancy_step(uint32_t live, uint32_t capacity) {
     return (live * 10 + capacity - 1) / capacity;
 }
 
+static void add_span(const struct psc_pool *span, struct psc_heap_figures *figures) {
+    uint64_t stale = (uint64_t)PSC_LOAD(&span->stale_pages) * PSC_PAGE_BYTES;
+    figures->large_blocks++;
+    figures->large_bytes += span->block_bytes;
+    figures->stale_bytes += stale;
+    figures->pinned_bytes += stale;
+}
+
 static void add_pool(struct psc_pool *pool, void *context) {
     struct psc_heap_figures *figures = context;
+    if (pool->class_index == PSC_CLASS_SPAN) {
+        add_span(pool, figures);
+        return;
+    }
     struct psc_class_figures *of_class = &figures->classes[pool->class_index];
     uint32_t live = live_blocks(pool);
     uint64_t block_bytes = (uint64_t)live * pool->block_bytes;
@@ -26,6 +39,7 @@ static void add_pool(struct psc_pool *pool, void *context) {
     if (committed < block_bytes) { /* the pool changed while we looked */
         committed = block_bytes;
     }
+    figures->stale_bytes += (uint64_t)PSC_LOAD(&pool->stale_pages) * PSC_PAGE_BYTES;
     of_class->pools++;
     of_class->live_blocks += live;
     of_class->capacity_blocks += pool->capacity;
@@ -36,21 +50,16 @@ static void add_pool(struct psc_pool *pool, void *context) {
     *(live > 0 ? &figures->pinned_bytes : &figures->empty_bytes) += committed - block_bytes;
 }
 
-static uint64_t cached_bytes(const struct psc_arena *arena) {
-    uint64_t slots = 0;
-    for (uint32_t word = 0; word < PSC_SLOT_WORDS; word++) {
-        slots += (uint64_t)__builtin_popcountll(PSC_LOAD(&arena->cached[word]));
-    }
-    return slots * PSC_SLOT_BYTES;
-}
-
 void psc_heap_measure(struct psc_heap_figures *figures) {
     *figures = (struct psc_heap_figures){.arenas = psc_arena_count(), .metadata_bytes = psc_meta_bytes()};
     psc_arena_each_pool(add_pool, figures);
     for (uint32_t i = 0; i < figures->arenas; i++) {
-        figures->cached_bytes += cached_bytes(psc_arena_at(i));
+        figures->cached_bytes += (uint64_t)PSC_LOAD(&psc_arena_at(i)->cached_pages) * PSC_PAGE_BYTES;
     }
-    psc_large_measure(&figures->large_blocks, &figures->large_bytes);
+    uint64_t blocks, bytes;
+    psc_large_measure(&blocks, &bytes);
+    figures->large_blocks += blocks;
+    figures->large_bytes += bytes;
 }
 
 void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena)) {

@@ -77,7 +77,17 @@ PSC_INLINE void *alloc_small(uint32_t class_index) {
     return take_lowest(pool, word, bits);
 }
 
-PSC_COLD static void *alloc_large(size_t alignment, size_t bytes) {
+static void *alloc_span(size_t bytes, bool zeroed) {
+    bool fresh;
+    struct psc_pool *span = psc_arena_make_span(bytes, &fresh);
+    if (span == NULL) {
+        return no_memory();
+    }
+    return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
+}
+
+/* Fresh from the kernel, so zeroed. */
+static void *alloc_mapped(size_t alignment, size_t bytes) {
     if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX) {
         return no_memory();
     }
@@ -85,16 +95,21 @@ PSC_COLD static void *alloc_large(size_t alignment, size_t bytes) {
     return p != NULL ? p : no_memory();
 }
 
+PSC_NOINLINE static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
+    bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
+    return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes);
+}
+
 void *psc_heap_alloc(size_t bytes) {
     if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return alloc_large(1, bytes);
+        return alloc_large(1, bytes, false);
     }
     return alloc_small(psc_class_of(bytes));
 }
 
 void *psc_heap_alloc_zeroed(size_t bytes) {
     if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return alloc_large(1, bytes); /* fresh from the kernel */
+        return alloc_large(1, bytes, true);
     }
     void *p = alloc_small(psc_class_of(bytes));
     return p != NULL ? memset(p, 0, bytes) : NULL;
@@ -105,7 +120,7 @@ void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
         return psc_heap_alloc(bytes);
     }
     uint32_t class_index = psc_class_of_aligned(bytes, alignment);
-    return class_index < PSC_CLASS_COUNT ? alloc_small(class_index) : alloc_large(alignment, bytes);
+    return class_index < PSC_CLASS_COUNT ? alloc_small(class_index) : alloc_large(alignment, bytes, false);
 }
 
 /* ---- free ------------------------------------------------------------------------------------------------------ */
@@ -161,9 +176,21 @@ PSC_INLINE void put_block(struct psc_pool *pool, uint32_t index, const void *p) 
     }
 }
 
+/* Nobody owns a span: of several threads that free it, one finds it carved. */
+static void free_span(struct psc_pool *span, const void *p) {
+    if (__atomic_exchange_n(&span->remote[0], 1, __ATOMIC_ACQ_REL) != 0) {
+        die_double(p);
+    }
+    psc_arena_retire_pool(span);
+}
+
 /* The pool is another heap's, or blocks of it were handed back, of which this may be one. */
 PSC_NOINLINE static void free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
     struct psc_heap *heap = psc_heap_self;
+    if (PSC_LOAD(&pool->owner) == NULL) {
+        free_span(pool, p);
+        return;
+    }
     if (PSC_LOAD(&pool->owner) != heap) {
         psc_pool_hand_back(pool, index, p);
         return;
@@ -195,7 +222,8 @@ void psc_heap_free(void *p) {
     if (PSC_UNLIKELY(index == NO_BLOCK)) {
         die_foreign(p);
     }
-    if (PSC_UNLIKELY(PSC_LOAD(&pool->owner) != psc_heap_self || PSC_LOAD(&pool->pending) != 0)) {
+    struct psc_heap *owner = PSC_LOAD(&pool->owner);
+    if (PSC_UNLIKELY(owner == NULL || owner != psc_heap_self || PSC_LOAD(&pool->pending) != 0)) {
         free_with_care(pool, index, p);
         return;
     }
@@ -231,7 +259,8 @@ void psc_heap_block(const void *p, struct psc_block *block) {
     refuse_freed(pool, index, p);
     *block = (struct psc_block){.note = &pool->note, .base = pool->base, .bytes = pool->block_bytes, .index = index,
                                 .class_index = pool->class_index, .capacity = pool->capacity,
-                                .carved = PSC_LOAD(&pool->carved), .used = PSC_LOAD(&pool->used)};
+                                .carved = PSC_LOAD(&pool->carved), .used = PSC_LOAD(&pool->used),
+                                .stale_pages = PSC_LOAD(&pool->stale_pages)};
 }
 
 size_t psc_heap_usable(const void *p) {
@@ -250,7 +279,12 @@ void *psc_heap_resize(void *p, size_t bytes) {
     if (block.class_index < PSC_CLASS_COUNT) {
         return bytes <= block.bytes && bytes >= block.bytes / 2 ? p : NULL;
     }
-    if (bytes <= PSC_SMALL_MAX || bytes > PTRDIFF_MAX) {
+    struct psc_arena *arena = psc_radix_arena(p);
+    if (arena != NULL) {
+        bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(pool_of(arena, p), bytes);
+        return fits ? p : NULL;
+    }
+    if (bytes <= PSC_SPAN_MAX || bytes > PTRDIFF_MAX) {
         return NULL;
     }
     return psc_large_resize(psc_radix_large(p), bytes);

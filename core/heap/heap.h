@@ -15,7 +15,7 @@ struct psc_heap_hooks {
     void (*thread_began)(void);
     /* All blocks of the pool (large block) are free, its memory is about to go back. */
     void (*pool_retired)(struct psc_note *note);
-    void (*pool_carved)(struct psc_note *note, uint32_t carved);
+    void (*pool_carved)(struct psc_note *note, uint32_t carved, uint32_t stale_pages);
     /* Slots changed; called under the heap's lock of arenas: must not call the heap. */
     void (*arena_changed)(const struct psc_arena *arena);
 };
@@ -41,10 +41,11 @@ struct psc_block {
     void *base;            /* of the pool, or its own */
     size_t bytes;          /* usable */
     uint32_t index;        /* in the pool; 0 if large */
-    uint32_t class_index;  /* PSC_CLASS_COUNT if large */
+    uint32_t class_index;  /* PSC_CLASS_COUNT for a span and a large block */
     uint32_t capacity;     /* of the pool; 1 if large */
     uint32_t carved;
     uint32_t used; /* blocks of the pool that are not free, as its owner sees it */
+    uint32_t stale_pages; /* of the pool, beyond the carved blocks */
 };
 
 /* p: the start of a live block; anything else ends the process. */
@@ -81,9 +82,10 @@ struct psc_heap_figures {
     uint64_t live_block_bytes;
     uint64_t pinned_bytes; /* committed bytes of pools with live blocks, less these blocks */
     uint64_t empty_bytes;  /* committed bytes of pools without */
-    uint64_t cached_bytes; /* free slots whose pages have not gone back */
-    uint64_t large_blocks;
-    uint64_t large_bytes; /* mapped */
+    uint64_t cached_bytes; /* pages of free slots that have not gone back */
+    uint64_t stale_bytes;  /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
+    uint64_t large_blocks; /* spans among them */
+    uint64_t large_bytes;  /* mapped, or of a span's pages */
     uint64_t arenas;
     uint64_t metadata_bytes;
 };

@@ -15,6 +15,10 @@ extern struct psc_pool psc_pool_none; /* what an empty bin's `current` points to
 extern struct psc_lock psc_arena_lock;
 /* Takes slots for a pool of the class, lowest arena and slot with room first. NULL: no memory. */
 struct psc_pool *psc_arena_make_pool(uint32_t class_index, struct psc_heap *owner);
+/* The same for a span of `bytes`, at most PSC_SPAN_MAX. *fresh: all of it reads as zero. */
+struct psc_pool *psc_arena_make_span(size_t bytes, bool *fresh);
+/* Gives a span another size where it is, taking the slots behind it at need. False: unchanged. */
+bool psc_arena_resize_span(struct psc_pool *span, size_t bytes);
 /* The pool is empty and on no list. */
 void psc_arena_retire_pool(struct psc_pool *pool);
 /* Gives back pages of free slots that waited long enough, or all of them. True if any went. */
@@ -40,6 +44,10 @@ void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p);
  * idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
 struct psc_heap *psc_pool_push(struct psc_pool *pool);
 uint64_t psc_pool_committed(const struct psc_pool *pool);
+/* Pages of its slot-th slot that its carved blocks reach into. */
+uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot);
+/* Counts its stale pages anew, for what is carved now. */
+void psc_pool_count_stale(struct psc_pool *pool);
 
 PSC_INLINE bool psc_pool_has_room(const struct psc_pool *pool) {
     return pool->used < pool->capacity;

@@ -1,9 +1,27 @@
 #include "core/base/os.h"
 #include "core/base/say.h"
 #include "core/heap/internal.h"
+#include "core/heap/radix.h"
 
 uint64_t psc_pool_committed(const struct psc_pool *pool) {
-    return psc_round_up((uint64_t)PSC_LOAD(&pool->carved) * pool->block_bytes, PSC_PAGE_BYTES);
+    uint64_t carved = psc_round_up((uint64_t)PSC_LOAD(&pool->carved) * pool->block_bytes, PSC_PAGE_BYTES);
+    return carved + (uint64_t)PSC_LOAD(&pool->stale_pages) * PSC_PAGE_BYTES;
+}
+
+uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot) {
+    uint32_t pages = (uint32_t)(((uint64_t)pool->carved * pool->block_bytes + PSC_PAGE_BYTES - 1) / PSC_PAGE_BYTES);
+    uint32_t before = slot * PSC_SLOT_PAGES;
+    return pages <= before ? 0 : pages - before < PSC_SLOT_PAGES ? pages - before : PSC_SLOT_PAGES;
+}
+
+void psc_pool_count_stale(struct psc_pool *pool) {
+    const uint8_t *touched = &psc_radix_arena(pool->base)->touched[pool->order % PSC_SLOTS];
+    uint32_t stale = 0;
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        uint32_t pages = psc_pool_pages_in_slot(pool, slot);
+        stale += touched[slot] > pages ? touched[slot] - pages : 0;
+    }
+    PSC_STORE(&pool->stale_pages, stale);
 }
 
 /* Bits [from, to) of word `word`, where from and to count from bit 0 of word 0. */
@@ -33,8 +51,11 @@ bool psc_pool_carve(struct psc_pool *pool) {
         PSC_STORE(&pool->free[word], pool->free[word] | bits_of_word(word, from, to));
     }
     lower_cursor(pool, from / 64);
+    if (pool->stale_pages > 0) {
+        psc_pool_count_stale(pool);
+    }
     if (psc_hooks.pool_carved != NULL) {
-        psc_hooks.pool_carved(&pool->note, to);
+        psc_hooks.pool_carved(&pool->note, to, pool->stale_pages);
     }
     return true;
 }

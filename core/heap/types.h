@@ -2,6 +2,7 @@
  *
  *   arena   4 MiB of address space, aligned to its size, cut into 256 slots of 16 KiB
  *   pool    one or more adjacent slots of an arena, cut into blocks of one size class; owned by one heap
+ *   span    a pool of one block of whole pages, up to 1 MiB; owned by nobody. Its class is PSC_CLASS_SPAN
  *   bin     the pools of one size class that a heap may allocate from
  *   heap    the bins of a thread. `live`: its thread uses it without a lock. `idle`: no thread has it; whoever holds
  *           psc_idle_lock may use it, a new thread takes it over whole, a thread that needs a pool may take one from it
@@ -26,7 +27,8 @@
  *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a block may
  *   put the pool there late, when the pool has been retired or even made anew: so pending, next_pending and a valid owner
  *   outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
- *   a pool that is not current and has used == 0 and pending == 0 does not exist: it was retired
+ *   a span: owner NULL, state none, carved 1 until it is freed, used 1, no bits
+ *   a pool that is not current, no span, and has used == 0 and pending == 0 does not exist: it was retired
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H
@@ -65,6 +67,7 @@ struct psc_pool {
     uint8_t state;          /* [owner] enum psc_pool_state */
     uint8_t class_index;    /* [fixed] */
     uint8_t slots;          /* [fixed] */
+    uint32_t stale_pages;   /* [owner] beyond the carved blocks, but still there from an earlier pool */
     uint32_t order;         /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
     struct psc_pool *child;       /* [owner] the bin's tree, see core/heap/order.h */
     struct psc_pool *sibling;     /* [owner] */
@@ -98,8 +101,10 @@ struct psc_arena {
     uint32_t free_slots;               /* [arena] = bits not in pooled */
     uint64_t pooled[PSC_SLOT_WORDS];   /* [arena] slots in use by pools */
     uint64_t heads[PSC_SLOT_WORDS];    /* [arena] first slots of pools */
-    uint64_t cached[PSC_SLOT_WORDS];   /* [arena] free slots whose pages may still be there */
+    uint64_t cached[PSC_SLOT_WORDS];   /* [arena] free slots of which pages are still there */
     uint64_t cached_since_ms;          /* [arena] when the oldest of them was freed */
+    uint32_t cached_pages;             /* [arena] = sum of touched over cached slots */
+    uint8_t touched[PSC_SLOTS];        /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
     struct psc_pool *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
     struct psc_pool pools[PSC_SLOTS];    /* by first slot */
 };

@@ -86,6 +86,7 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
         extent->block_bytes = block_bytes;
         extent->capacity = capacity;
         PSC_STORE(&extent->carved, carved);
+        PSC_STORE(&extent->stale_pages, 0);
         PSC_STORE(&extent->untagged, untagged);
         PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_LIVE);
         tags->tags = extent->tags;
@@ -124,8 +125,9 @@ void psc_track_detach(struct psc_tags *tags) {
     }
 }
 
-void psc_track_carved(struct psc_tags *tags, uint32_t carved) {
+void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pages) {
     if (is_attached(tags)) {
+        PSC_STORE(&psc_track_extent_of(tags->tags)->stale_pages, stale_pages);
         PSC_STORE(&psc_track_extent_of(tags->tags)->carved, carved);
     }
 }
@@ -149,16 +151,15 @@ static struct psc_wire_arena *arena_row(uint32_t index) {
     return psc_track_table_row(PSC_CHUNK_ARENAS, index);
 }
 
-static void write_arena(struct psc_wire_arena *row, uint64_t base, const uint64_t *pooled, const uint64_t *cached) {
+static void write_slots(struct psc_wire_arena *row, const uint64_t *pooled, const uint64_t *cached) {
     for (size_t i = 0; i < PSC_COUNT_OF(row->pooled); i++) {
         PSC_STORE(&row->pooled[i], pooled[i]);
         PSC_STORE(&row->cached[i], cached[i]);
     }
-    PSC_STORE_RELEASE(&row->base, base);
 }
 
 void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_ARENA_SLOTS / 64],
-                     const uint64_t cached[PSC_ARENA_SLOTS / 64]) {
+                     const uint64_t cached[PSC_ARENA_SLOTS / 64], uint64_t cached_bytes) {
     int saved = errno;
     if (psc_track_current() == 0 || index >= ARENAS_MAX || !psc_track_enter()) {
         return;
@@ -166,7 +167,9 @@ void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_AR
     psc_lock_take(&psc_track.locks.extent);
     struct psc_wire_arena *row = arena_row(index);
     if (row != NULL) {
-        write_arena(row, base, pooled, cached);
+        write_slots(row, pooled, cached);
+        PSC_STORE(&row->cached_bytes, cached_bytes);
+        PSC_STORE_RELEASE(&row->base, base);
     }
     psc_lock_release(&psc_track.locks.extent);
     psc_track_leave();

@@ -59,7 +59,7 @@ static uint64_t start_ticks(void) {
 void psc_track_proc_describe(struct psc_wire_header *header) {
     ssize_t length = readlink("/proc/self/exe", header->exe, sizeof header->exe - 1);
     header->exe[length > 0 ? length : 0] = '\0';
-    read_file("/proc/self/cmdline", header->argv, sizeof header->argv - 1);
+    header->argv_bytes = (uint32_t)read_file("/proc/self/cmdline", header->argv, sizeof header->argv);
     header->start_ticks = start_ticks();
 }
 

@@ -66,10 +66,12 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
                            uint32_t capacity, uint32_t carved, uint32_t untagged);
 /* The pool is gone, all its blocks freed. No effect on tags of another epoch. */
 void psc_track_detach(struct psc_tags *tags);
-void psc_track_carved(struct psc_tags *tags, uint32_t carved);
-/* State of an arena, `index` counts them from 0: bit per slot, used by a pool, or free with its pages still there. */
+/* Blocks were carved, or pages found that are still there from an earlier pool. */
+void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pages);
+/* State of an arena, `index` counts them from 0: bit per slot, used by a pool, or free with pages still there, and the bytes of
+ * these pages. */
 void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_ARENA_SLOTS / 64],
-                     const uint64_t cached[PSC_ARENA_SLOTS / 64]);
+                     const uint64_t cached[PSC_ARENA_SLOTS / 64], uint64_t cached_bytes);
 
 /* Block `index` of the pool was handed out for a request of `requested` bytes. Walks the stack, sets the tag.
  * May take a snapshot. `tags` NULL: counted as dropped. */

@@ -111,9 +111,10 @@ struct psc_wire_header {
     uint32_t class_count;
     uint32_t class_bytes[PSC_CLASSES_MAX]; /* block bytes of each size class */
     uint32_t row_bytes[PSC_CHUNK_KINDS];   /* sizes of the rows, so that later versions can add fields */
+    uint32_t argv_bytes;                   /* in use of argv */
     struct psc_wire_counters counters;
     char exe[4096];   /* path, NUL-terminated */
-    char argv[8192];  /* arguments, each NUL-terminated, an empty one ends the list; cut off if longer */
+    char argv[8192];  /* arguments, each NUL-terminated; cut off if longer */
 };
 
 /* ---- modules, sites, frames ------------------------------------------------------------------------------------ */
@@ -206,9 +207,9 @@ struct psc_wire_extent {
     uint64_t base; /* address of block 0 */
     uint64_t block_bytes;
     uint32_t capacity;
-    uint32_t carved; /* blocks ever handed out since the pool was made: pages beyond have not been touched */
+    uint32_t carved; /* blocks ever handed out since the pool was made: pages beyond have not been touched by it */
     uint32_t untagged; /* live blocks without a tag: made before recording began, or by the parent */
-    uint32_t pad2;
+    uint32_t stale_pages; /* beyond the carved blocks, of 4 KiB: still there from an earlier pool of these slots */
     uint64_t tags[];
 };
 
@@ -217,8 +218,9 @@ struct psc_wire_extent {
 struct psc_wire_arena {
     uint64_t base; /* 0: row not in use */
     uint64_t pooled[PSC_ARENA_SLOTS / 64]; /* bit per slot: part of a pool */
-    uint64_t cached[PSC_ARENA_SLOTS / 64]; /* bit per slot: free, its pages not yet given back */
-    uint64_t pad[7];
+    uint64_t cached[PSC_ARENA_SLOTS / 64]; /* bit per slot: free, with pages not yet given back */
+    uint64_t cached_bytes;                 /* of these pages */
+    uint64_t pad[6];
 };
 
 /* ---- snapshots ------------------------------------------------------------------------------------------------- */
@@ -246,8 +248,8 @@ struct psc_wire_snapshot {
     uint64_t committed_bytes; /* = block + pinned + empty + cached */
     uint64_t pinned_bytes;    /* committed bytes of pools with live blocks that no live block covers */
     uint64_t empty_bytes;     /* committed bytes of pools without a live block */
-    uint64_t cached_bytes;    /* free slots whose pages have not gone back */
-    uint64_t large_bytes;     /* mapped by large blocks */
+    uint64_t cached_bytes;    /* pages of free slots that have not gone back */
+    uint64_t large_bytes;     /* of large blocks */
     uint64_t rss_bytes;       /* 0: not known */
     uint64_t metadata_bytes;  /* heap's tables */
     uint64_t tracker_bytes;   /* trace and tracker's tables */

@@ -29,10 +29,10 @@ static uint32_t draw(struct random *random, uint32_t below) {
     return (uint32_t)((random->state >> 33) % below);
 }
 
-/* Mostly small, some medium, a few large. */
+/* Mostly small, some medium, a few of whole pages, fewer with a mapping of their own. */
 static size_t draw_size(struct random *random) {
     switch (draw(random, 16)) {
-    case 0: return draw(random, 200000);
+    case 0: return draw(random, draw(random, 32) == 0 ? 3000000 : 200000);
     case 1:
     case 2:
     case 3: return draw(random, 40000);
@@ -390,8 +390,21 @@ START_TEST(a_wild_pointer_aborts) {
 }
 END_TEST
 
-START_TEST(a_second_free_of_a_large_block_aborts) {
+START_TEST(a_second_free_of_a_span_aborts) {
     void *p = psc_heap_alloc(100000);
+    psc_heap_free(p);
+    psc_heap_free(p);
+}
+END_TEST
+
+START_TEST(a_place_inside_a_span_aborts) {
+    char *p = psc_heap_alloc(100000);
+    psc_heap_free(p + 16384);
+}
+END_TEST
+
+START_TEST(a_second_free_of_a_large_block_aborts) {
+    void *p = psc_heap_alloc(5000000);
     psc_heap_free(p);
     psc_heap_free(p);
 }
@@ -479,6 +492,8 @@ static Suite *suite(void) {
     tcase_add_test_raise_signal(misuse, a_block_never_handed_out_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_foreign_pointer_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_wild_pointer_aborts, SIGABRT);
+    tcase_add_test_raise_signal(misuse, a_second_free_of_a_span_aborts, SIGABRT);
+    tcase_add_test_raise_signal(misuse, a_place_inside_a_span_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_large_block_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_by_another_thread_aborts, SIGABRT);
     suite_add_tcase(suite, misuse);

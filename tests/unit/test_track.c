@@ -75,7 +75,7 @@ static void describe(struct psc_wire_snapshot *snapshot) {
 static void reregister(void) {
     static const uint64_t bits[PSC_ARENA_SLOTS / 64] = {5};
     reregistered++;
-    psc_track_arena(0, 0x10000, bits, bits);
+    psc_track_arena(0, 0x10000, bits, bits, 0);
 }
 
 static uint64_t *tags_of(struct pool *pool) {
@@ -739,7 +739,7 @@ START_TEST(extents_fill_chunks) {
     for (uint32_t i = 0; i < 40; i++) { /* half a chunk and more, then what fits behind */
         uint32_t capacity = i % 2 == 0 ? capacity_max / 2 + 1 : capacity_max * 3 / 8;
         ck_assert_ptr_nonnull(psc_track_attach(&tags[i], 0, 4096, 16, capacity, 7, i));
-        psc_track_carved(&tags[i], 9);
+        psc_track_carved(&tags[i], 9, 2);
     }
     struct trace trace = read_trace_of(getpid());
     struct live live = count_live(&trace, 0);
@@ -762,7 +762,7 @@ START_TEST(arenas_are_mirrored) {
     uint64_t pooled[PSC_ARENA_SLOTS / 64] = {1, 2, 3, 4};
     uint64_t cached[PSC_ARENA_SLOTS / 64] = {8, 16, 32, 64};
     begin();
-    psc_track_arena(600, 0x7000000, pooled, cached); /* in the table's second chunk */
+    psc_track_arena(600, 0x7000000, pooled, cached, 12288); /* in the table's second chunk */
     struct trace trace = read_trace_of(getpid());
     const struct psc_wire_arena *row = row_of(&trace, PSC_CHUNK_ARENAS, 600);
     const struct psc_wire_arena *before = row_of(&trace, PSC_CHUNK_ARENAS, 599);
@@ -942,7 +942,7 @@ START_TEST(quiet_child_leaves_no_trace) {
     if (child == 0) {
         psc_track_free(NULL, 0, 0, 16);
         psc_track_detach(&pools[0].tags);
-        psc_track_carved(&pools[0].tags, 3);
+        psc_track_carved(&pools[0].tags, 3, 0);
         psc_track_thread_end();
         psc_track_end(PSC_END_EXIT);
         _exit(0);
