@@ -1,0 +1,91 @@
+/* The books: what each thread did to each site, summed by site. */
+#include <inttypes.h>
+
+#include "report/array.h"
+#include "report/load.h"
+
+/* Figures whose site is not in the table go to PSC_SITE_UNKNOWN, so that totals stay right. */
+static uint32_t site_of_row(struct psc_load *load, uint64_t id, uint64_t offset) {
+    if (id < load->model->site_count && id != PSC_SITE_NONE) {
+        return (uint32_t)id;
+    }
+    psc_load_warn(load, "books: the row at offset %" PRIu64 " is of site %" PRIu64 ", which is not in the table",
+                  offset, id);
+    return PSC_SITE_UNKNOWN;
+}
+
+/* Sums are taken modulo 2^64: a row whose blocks were freed elsewhere is "negative". */
+static void add_row(struct psc_load *load, const struct psc_wire_row *row, struct psc_site *site) {
+    uint64_t live_count = row->alloc_count - row->free_count;
+    uint64_t live_bytes = row->alloc_bytes - row->free_bytes;
+    uint32_t epoch = (uint32_t)load->header->counters.peak_epoch;
+    bool changed_since = epoch != 0 && row->peak_epoch == epoch;
+    site->alloc_count += row->alloc_count;
+    site->alloc_bytes += row->alloc_bytes;
+    site->free_count += row->free_count;
+    site->free_bytes += row->free_bytes;
+    site->temporary_count += row->temporary_count;
+    site->peak_live_count += changed_since ? row->at_peak_count : live_count;
+    site->peak_live_bytes += changed_since ? row->at_peak_bytes : live_bytes;
+    struct psc_lifetime *lifetime = &load->lifetimes[site->id];
+    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
+        lifetime->freed[k] += row->ages[k];
+    }
+}
+
+static bool is_blank(const struct psc_wire_row *row) {
+    return (row->alloc_count | row->free_count | row->alloc_bytes | row->free_bytes | row->peak_epoch) == 0;
+}
+
+static void book_chunk(struct psc_load *load, const struct psc_load_chunk *chunk) {
+    uint32_t bytes = psc_load_row_bytes(load, PSC_CHUNK_BOOKS);
+    for (size_t at = 0; at + bytes <= chunk->got; at += bytes) {
+        const struct psc_wire_book *book = (const void *)(chunk->bytes + at);
+        for (uint32_t i = 0; book->used != 0 && i < PSC_BOOK_ROWS; i++) {
+            if (!is_blank(&book->rows[i])) {
+                uint32_t id = site_of_row(load, (uint64_t)book->first_site + i, chunk->offset + at);
+                load->model->sites[id].id = id;
+                add_row(load, &book->rows[i], &load->model->sites[id]);
+            }
+        }
+    }
+}
+
+static void mend(uint64_t *figure, struct psc_load *load, size_t *broken) {
+    if (*figure >> 63 != 0) {
+        *figure = 0;
+        *broken += load->model->process.end != PSC_PROCESS_RUNNING;
+    }
+}
+
+/* Figures below zero come from a free that was counted before its allocation was seen, or from damage. */
+static void close_books(struct psc_load *load) {
+    struct psc_totals *totals = &load->model->totals;
+    size_t broken = 0;
+    for (size_t i = 0; i < load->model->site_count; i++) {
+        struct psc_site *site = &load->model->sites[i];
+        site->live_count = site->alloc_count - site->free_count;
+        site->live_bytes = site->alloc_bytes - site->free_bytes;
+        mend(&site->live_count, load, &broken);
+        mend(&site->live_bytes, load, &broken);
+        mend(&site->peak_live_count, load, &broken);
+        mend(&site->peak_live_bytes, load, &broken);
+        totals->alloc_count += site->alloc_count;
+        totals->alloc_bytes += site->alloc_bytes;
+        totals->free_count += site->free_count;
+        totals->free_bytes += site->free_bytes;
+        totals->live_count += site->live_count;
+        totals->live_bytes += site->live_bytes;
+    }
+    if (broken != 0) {
+        psc_load_warn(load, "books: %zu figures of sites were below zero and are shown as 0", broken);
+    }
+}
+
+void psc_load_books(struct psc_load *load) {
+    load->lifetimes = psc_array_new(load->model->site_count, sizeof(*load->lifetimes));
+    psc_load_chunks(load, PSC_CHUNK_BOOKS, UINT32_MAX, book_chunk);
+    close_books(load);
+    uint64_t counted = load->header->counters.clock_bytes;
+    load->clock_bytes = counted > load->model->totals.alloc_bytes ? counted : load->model->totals.alloc_bytes;
+}

@@ -1,0 +1,321 @@
+/* Pools and large blocks with their tags: what is live in them, and who pins the rest. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/array.h"
+#include "report/blame.h"
+#include "report/load.h"
+
+#define SPAN_MAX (1ull << 47)      /* user addresses */
+#define COMMITTED_MAX (1ull << 56) /* sums of what is below it cannot overflow */
+
+/* The sites met in one pool. `slots` finds a site's entry; both are kept between pools so that nothing is cleared
+ * twice. */
+struct tally {
+    struct psc_blame blames[PSC_CHUNK_BYTES / sizeof(uint64_t)];
+    size_t count;
+    uint32_t *slots; /* by site: index in blames, valid if that entry is of this site */
+};
+
+struct psc_load_extents {
+    struct psc_load *load;
+    struct tally tally;
+    const struct psc_wire_extent *wire;
+    const uint64_t *tags;
+    uint64_t offset; /* of the extent in the file */
+};
+
+static void tally_add(struct tally *tally, uint32_t site, uint32_t blocks) {
+    uint32_t slot = tally->slots[site];
+    if (slot >= tally->count || tally->blames[slot].site != site) {
+        slot = (uint32_t)tally->count++;
+        tally->slots[site] = slot;
+        tally->blames[slot] = (struct psc_blame){.site = site};
+    }
+    tally->blames[slot].blocks += blocks;
+}
+
+/* ---- tags ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t site_of_tag(struct psc_load_extents *extents, uint64_t tag) {
+    uint32_t site = psc_tag_site(tag);
+    if (site == PSC_SITE_NONE || site >= extents->load->model->site_count) {
+        psc_load_warn(extents->load,
+                      "extents: a tag in the extent at offset %" PRIu64 " is of site %" PRIu32
+                      ", which is not in the table",
+                      extents->offset, site);
+        return PSC_SITE_UNKNOWN;
+    }
+    return site;
+}
+
+static uint64_t requested_of_tag(struct psc_load_extents *extents, uint64_t tag) {
+    uint64_t slack = psc_tag_slack(tag), block = extents->wire->block_bytes;
+    if (slack > block) {
+        psc_load_warn(extents->load,
+                      "extents: a tag in the extent at offset %" PRIu64 " gives %" PRIu64
+                      " bytes more than its block has",
+                      extents->offset, slack - block);
+        return 0;
+    }
+    return block - slack;
+}
+
+/* The clock lags behind the births of other threads a little, which then seem to lie a whole turn back. */
+static uint64_t age_of_tag(const struct psc_load *load, uint64_t tag) {
+    const uint64_t turn = (uint64_t)PSC_TAG_BIRTH_UNIT << PSC_TAG_BIRTH_BITS;
+    uint64_t age = psc_tag_age(tag, load->clock_bytes);
+    return age > load->clock_bytes || age > turn - turn / 64 ? 0 : age;
+}
+
+static void count_size(struct psc_model *model, uint64_t requested) {
+    struct psc_size_bucket *bucket = &model->sizes[psc_size_bucket_of(requested)];
+    bucket->count++;
+    bucket->bytes += requested;
+}
+
+/* Counts one set tag; returns the bytes requested. */
+static uint64_t take_tag(struct psc_load_extents *extents, uint64_t tag) {
+    struct psc_load *load = extents->load;
+    uint32_t id = site_of_tag(extents, tag);
+    uint64_t requested = requested_of_tag(extents, tag);
+    struct psc_site *site = &load->model->sites[id];
+    site->id = id;
+    site->tagged_count++;
+    site->tagged_bytes += requested;
+    uint32_t *alive = &load->lifetimes[id].alive[psc_age_bucket(age_of_tag(load, tag))];
+    *alive += *alive != UINT32_MAX;
+    count_size(load->model, requested);
+    tally_add(&extents->tally, id, 1);
+    return requested;
+}
+
+/* ---- pools ----------------------------------------------------------------------------------------------------- */
+
+/* Sums the tags into `pool`. Blocks may have been carved since the extent said so, and a damaged one may count more
+ * untagged blocks than it has room for. */
+static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
+    const struct psc_wire_extent *wire = extents->wire;
+    pool->carved = wire->carved <= wire->capacity ? wire->carved : wire->capacity;
+    for (uint32_t i = 0; i < wire->capacity; i++) {
+        if (extents->tags[i] != 0) {
+            pool->live_requested_bytes += take_tag(extents, extents->tags[i]);
+            pool->tagged++;
+            pool->carved = pool->carved > i ? pool->carved : i + 1;
+        }
+    }
+    uint32_t room = pool->carved - pool->tagged;
+    pool->untagged = wire->untagged <= room ? wire->untagged : room;
+    if (wire->carved > wire->capacity || wire->untagged > pool->untagged) {
+        psc_load_warn(extents->load,
+                      "extents: the pool at offset %" PRIu64 " has %" PRIu32 " blocks, but says %" PRIu32
+                      " are carved and %" PRIu32 " live without a tag",
+                      extents->offset, wire->capacity, wire->carved, wire->untagged);
+    }
+}
+
+/* Charges what is pinned in the pool to the sites of its live blocks. */
+static void charge(struct psc_load_extents *extents, const struct psc_pool *pool) {
+    struct tally *tally = &extents->tally;
+    if (pool->pinned_bytes == 0) {
+        return;
+    }
+    psc_blame_share(tally->blames, tally->count, pool->pinned_bytes);
+    for (size_t i = 0; i < tally->count; i++) {
+        struct psc_site *site = &extents->load->model->sites[tally->blames[i].site];
+        site->pinned_bytes += tally->blames[i].charged_bytes;
+        site->pinned_pools++;
+        site->pinned_pools_bytes += pool->committed_bytes;
+        site->pinning_blocks += tally->blames[i].blocks;
+        site->pinning_bytes += tally->blames[i].blocks * pool->block_bytes;
+    }
+}
+
+static void count_pool(struct psc_model *model, const struct psc_pool *pool) {
+    struct psc_fragmentation *sums = &model->fragmentation;
+    struct psc_class *class = &model->classes[pool->class_index];
+    uint64_t live = (uint64_t)pool->tagged + pool->untagged;
+    uint64_t live_bytes = live * pool->block_bytes;
+    uint64_t carved_bytes = pool->carved * pool->block_bytes;
+    sums->committed_bytes += pool->committed_bytes;
+    sums->live_block_bytes += live_bytes;
+    sums->live_requested_bytes += pool->live_requested_bytes;
+    sums->pinned_bytes += pool->pinned_bytes;
+    if (live == 0) {
+        sums->empty_pools_bytes += pool->committed_bytes;
+    } else {
+        sums->free_blocks_bytes += carved_bytes - live_bytes;
+        sums->tail_bytes += pool->committed_bytes - carved_bytes;
+    }
+    model->totals.recorded_blocks += pool->tagged;
+    model->totals.unrecorded_blocks += pool->untagged;
+    class->pools++;
+    class->empty_pools += live == 0;
+    class->live_blocks += live;
+    class->capacity_blocks += pool->capacity;
+    class->committed_bytes += pool->committed_bytes;
+    class->live_block_bytes += live_bytes;
+    class->live_requested_bytes += pool->live_requested_bytes;
+    class->pinned_bytes += pool->pinned_bytes;
+    class->untagged_blocks += pool->untagged;
+}
+
+/* Pages from an earlier pool: no more than the pool's slots have. */
+static uint64_t stale_bytes(const struct psc_load_extents *extents, uint64_t capacity) {
+    uint64_t most = psc_round_up(capacity * extents->wire->block_bytes, extents->load->model->slot_bytes);
+    uint64_t bytes = (uint64_t)extents->wire->stale_pages * PSC_MODEL_PAGE_BYTES;
+    return bytes < most ? bytes : most;
+}
+
+static void take_pool(struct psc_load_extents *extents) {
+    struct psc_load *load = extents->load;
+    struct psc_model *model = load->model;
+    const struct psc_wire_extent *wire = extents->wire;
+    struct psc_pool pool = {.base = wire->base,
+                            .block_bytes = wire->block_bytes,
+                            .class_index = wire->class_index,
+                            .capacity = wire->capacity};
+    take_tags(extents, &pool);
+    if (pool.untagged != 0) {
+        tally_add(&extents->tally, PSC_SITE_UNKNOWN, pool.untagged);
+    }
+    uint64_t live = (uint64_t)pool.tagged + pool.untagged;
+    pool.live_requested_bytes += pool.untagged * pool.block_bytes;
+    pool.committed_bytes =
+        psc_round_up(pool.carved * pool.block_bytes, PSC_MODEL_PAGE_BYTES) + stale_bytes(extents, pool.capacity);
+    pool.pinned_bytes = live == 0 ? 0 : pool.committed_bytes - live * pool.block_bytes;
+    charge(extents, &pool);
+    count_pool(model, &pool);
+    model->pools = psc_array_reserve(model->pools, model->pool_count + 1, &load->pool_capacity, sizeof(*model->pools));
+    model->pools[model->pool_count++] = pool;
+}
+
+/* ---- large blocks ---------------------------------------------------------------------------------------------- */
+
+static void pin_by_large(struct psc_load_extents *extents, const struct psc_large *large, uint64_t bytes) {
+    struct psc_site *site = &extents->load->model->sites[large->site];
+    if (bytes != 0) {
+        site->id = large->site;
+        site->pinned_bytes += bytes;
+        site->pinned_pools++;
+        site->pinned_pools_bytes += large->block_bytes + bytes;
+        site->pinning_blocks++;
+        site->pinning_bytes += large->block_bytes;
+    }
+}
+
+static void take_large(struct psc_load_extents *extents) {
+    struct psc_load *load = extents->load;
+    struct psc_model *model = load->model;
+    const struct psc_wire_extent *wire = extents->wire;
+    uint64_t tag = extents->tags[0];
+    struct psc_large large = {wire->base, wire->block_bytes, wire->block_bytes, PSC_SITE_UNKNOWN};
+    if (tag != 0) {
+        large.requested_bytes = take_tag(extents, tag);
+        large.site = site_of_tag(extents, tag);
+    }
+    struct psc_fragmentation *sums = &model->fragmentation;
+    struct psc_class *class = &model->classes[PSC_CLASS_LARGE];
+    uint64_t stale = stale_bytes(extents, 1);
+    sums->committed_bytes += large.block_bytes + stale;
+    sums->tail_bytes += stale;
+    sums->pinned_bytes += stale;
+    pin_by_large(extents, &large, stale);
+    sums->live_block_bytes += large.block_bytes;
+    sums->live_requested_bytes += large.requested_bytes;
+    sums->large_bytes += large.block_bytes;
+    model->totals.recorded_blocks += tag != 0;
+    model->totals.unrecorded_blocks += tag == 0;
+    class->pools++;
+    class->live_blocks++;
+    class->capacity_blocks++;
+    class->committed_bytes += large.block_bytes + stale;
+    class->pinned_bytes += stale;
+    class->live_block_bytes += large.block_bytes;
+    class->live_requested_bytes += large.requested_bytes;
+    class->untagged_blocks += tag == 0;
+    model->larges =
+        psc_array_reserve(model->larges, model->large_count + 1, &load->large_capacity, sizeof(*model->larges));
+    model->larges[model->large_count++] = large;
+}
+
+/* ---- extents --------------------------------------------------------------------------------------------------- */
+
+static const char *fault_of(const struct psc_load_extents *extents, uint32_t tag_room) {
+    const struct psc_wire_extent *wire = extents->wire;
+    const struct psc_model *model = extents->load->model;
+    if (wire->class_index >= model->class_count && wire->class_index != PSC_CLASS_LARGE) {
+        return "is of a size class that does not exist";
+    }
+    if (wire->capacity == 0 || wire->capacity > tag_room ||
+        (wire->class_index == PSC_CLASS_LARGE && wire->capacity != 1)) {
+        return "has a capacity that cannot be";
+    }
+    if (wire->block_bytes == 0 || wire->block_bytes > SPAN_MAX / wire->capacity) {
+        return "has blocks of a size that cannot be";
+    }
+    if (wire->base == 0 || wire->base >> 57 != 0) {
+        return "has an address that cannot be";
+    }
+    return model->fragmentation.committed_bytes > COMMITTED_MAX ? "is one too many: the sum is beyond all memory"
+                                                                : NULL;
+}
+
+static void take_extent(struct psc_load_extents *extents, uint32_t tag_room) {
+    const char *fault = fault_of(extents, tag_room);
+    if (fault != NULL) {
+        psc_load_warn(extents->load, "extents: the one at offset %" PRIu64 " %s, and is skipped", extents->offset,
+                      fault);
+        return;
+    }
+    extents->tally.count = 0;
+    if (extents->wire->class_index == PSC_CLASS_LARGE) {
+        take_large(extents);
+    } else {
+        take_pool(extents);
+    }
+}
+
+/* Takes the extent at `at`. Returns the bytes to the next, or 0 if nothing (more) can be read in this chunk. */
+static size_t take_next(struct psc_load_extents *extents, const struct psc_load_chunk *chunk, size_t at,
+                        uint32_t head) {
+    const struct psc_wire_extent *wire = (const void *)(chunk->bytes + at);
+    size_t bytes = (size_t)wire->words * sizeof(uint64_t);
+    if (wire->state == PSC_EXTENT_END) {
+        return 0;
+    }
+    if (wire->state > PSC_EXTENT_FREE || bytes < head || at + bytes > PSC_CHUNK_BYTES) {
+        psc_load_warn(extents->load,
+                      "extents: the chunk cannot be read from offset %" PRIu64 " on: state %u, %" PRIu32 " words",
+                      chunk->offset + at, wire->state, wire->words);
+        return 0;
+    }
+    extents->wire = wire;
+    extents->tags = (const void *)(chunk->bytes + at + head);
+    extents->offset = chunk->offset + at;
+    if (wire->state == PSC_EXTENT_LIVE && at + bytes <= chunk->got) {
+        take_extent(extents, (uint32_t)((bytes - head) / sizeof(uint64_t)));
+    }
+    return bytes;
+}
+
+static void extent_chunk(struct psc_load *load, const struct psc_load_chunk *chunk) {
+    uint32_t head = psc_load_row_bytes(load, PSC_CHUNK_EXTENTS);
+    size_t at = 0, bytes;
+    do {
+        bytes = at + head <= chunk->got ? take_next(load->extents, chunk, at, head) : 0;
+        at += bytes;
+    } while (bytes != 0);
+}
+
+void psc_load_extents(struct psc_load *load) {
+    struct psc_load_extents *extents = psc_array_new(1, sizeof(*extents));
+    extents->load = load;
+    extents->tally.slots = psc_array_new(load->model->site_count, sizeof(uint32_t));
+    load->extents = extents;
+    psc_load_chunks(load, PSC_CHUNK_EXTENTS, UINT32_MAX, extent_chunk);
+    load->extents = NULL;
+    free(extents->tally.slots);
+    free(extents);
+}

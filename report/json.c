@@ -1,0 +1,247 @@
+/* report --format=json. Keys are a contract: they may be added to, never renamed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/compiler.h"
+#include "report/array.h"
+#include "report/emit.h"
+#include "report/progress.h"
+#include "report/report.h"
+
+/* Rows of the tables below: a key and where its figure lies. */
+struct field {
+    const char *key;
+    size_t offset;
+};
+
+#define FIELD(type, name)                                                                                              \
+    { #name, offsetof(struct type, name) }
+
+static const struct field total_fields[] = {
+    FIELD(psc_totals, alloc_count),       FIELD(psc_totals, free_count),       FIELD(psc_totals, alloc_bytes),
+    FIELD(psc_totals, free_bytes),        FIELD(psc_totals, live_count),       FIELD(psc_totals, live_bytes),
+    FIELD(psc_totals, peak_live_bytes),   FIELD(psc_totals, committed_bytes),  FIELD(psc_totals, peak_committed_bytes),
+    FIELD(psc_totals, rss_bytes),         FIELD(psc_totals, peak_rss_bytes),   FIELD(psc_totals, clock_bytes),
+    FIELD(psc_totals, dropped_events),    FIELD(psc_totals, unrecorded_frees), FIELD(psc_totals, recorded_blocks),
+    FIELD(psc_totals, unrecorded_blocks), FIELD(psc_totals, tracker_bytes),
+};
+
+static const struct field fragmentation_fields[] = {
+    FIELD(psc_fragmentation, committed_bytes),  FIELD(psc_fragmentation, live_requested_bytes),
+    FIELD(psc_fragmentation, live_block_bytes), FIELD(psc_fragmentation, internal_bytes),
+    FIELD(psc_fragmentation, external_bytes),   FIELD(psc_fragmentation, free_blocks_bytes),
+    FIELD(psc_fragmentation, tail_bytes),       FIELD(psc_fragmentation, empty_pools_bytes),
+    FIELD(psc_fragmentation, cached_bytes),     FIELD(psc_fragmentation, metadata_bytes),
+    FIELD(psc_fragmentation, pinned_bytes),     FIELD(psc_fragmentation, large_bytes),
+};
+
+static const struct field class_fields[] = {
+    FIELD(psc_class, pools),
+    FIELD(psc_class, empty_pools),
+    FIELD(psc_class, live_blocks),
+    FIELD(psc_class, capacity_blocks),
+    FIELD(psc_class, committed_bytes),
+    FIELD(psc_class, live_block_bytes),
+    FIELD(psc_class, live_requested_bytes),
+    FIELD(psc_class, pinned_bytes),
+    FIELD(psc_class, alloc_count),
+    FIELD(psc_class, free_count),
+};
+
+static const struct field site_fields[] = {
+    FIELD(psc_site, alloc_count),     FIELD(psc_site, alloc_bytes),     FIELD(psc_site, free_count),
+    FIELD(psc_site, live_count),      FIELD(psc_site, live_bytes),      FIELD(psc_site, peak_live_count),
+    FIELD(psc_site, peak_live_bytes), FIELD(psc_site, pinned_bytes),    FIELD(psc_site, pinned_pools),
+    FIELD(psc_site, pinning_blocks),  FIELD(psc_site, temporary_count),
+};
+
+static const struct field snapshot_fields[] = {
+    FIELD(psc_wire_snapshot, time_ns),     FIELD(psc_wire_snapshot, clock_bytes),
+    FIELD(psc_wire_snapshot, live_bytes),  FIELD(psc_wire_snapshot, live_blocks),
+    FIELD(psc_wire_snapshot, block_bytes), FIELD(psc_wire_snapshot, committed_bytes),
+    FIELD(psc_wire_snapshot, rss_bytes),   FIELD(psc_wire_snapshot, pinned_bytes),
+    FIELD(psc_wire_snapshot, empty_bytes), FIELD(psc_wire_snapshot, cached_bytes),
+    FIELD(psc_wire_snapshot, large_bytes),
+};
+
+static void emit_fields(struct psc_emit *emit, const void *record, const struct field *fields, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)record + fields[i].offset, sizeof(value));
+        psc_emit_number(emit, fields[i].key, value);
+    }
+}
+
+#define EMIT_FIELDS(emit, record, fields) emit_fields((emit), (record), (fields), PSC_COUNT_OF(fields))
+
+static void emit_flag(struct psc_emit *emit, const char *key, uint32_t flags, uint32_t flag) {
+    psc_emit_bool(emit, key, (flags & flag) != 0);
+}
+
+static void emit_process(struct psc_emit *emit, const struct psc_process *process) {
+    psc_emit_open(emit, "process", '{');
+    psc_emit_number(emit, "pid", process->pid);
+    psc_emit_number(emit, "ppid", process->ppid);
+    psc_emit_text(emit, "exe", process->exe);
+    psc_emit_open(emit, "argv", '[');
+    for (size_t i = 0; i < process->argc; i++) {
+        psc_emit_text(emit, NULL, process->argv[i]);
+    }
+    psc_emit_close(emit, '[');
+    psc_emit_number(emit, "duration_ns", process->duration_ns);
+    psc_emit_text(emit, "end", psc_process_end_name(process->end));
+    psc_emit_number(emit, "start_realtime_ns", process->start_realtime_ns);
+    emit_flag(emit, "passive", process->flags, PSC_TRACE_PASSIVE);
+    emit_flag(emit, "forked", process->flags, PSC_TRACE_FORKED);
+    emit_flag(emit, "stopped", process->flags, PSC_TRACE_STOPPED);
+    psc_emit_close(emit, '{');
+}
+
+static void emit_sampling(struct psc_emit *emit, const struct psc_sampling *sampling) {
+    psc_emit_open(emit, "sampling", '{');
+    psc_emit_text(emit, "mode", psc_report_mode_name(sampling->mode));
+    psc_emit_number(emit, "interval_bytes", sampling->interval_bytes);
+    psc_emit_close(emit, '{');
+}
+
+static void emit_class(struct psc_emit *emit, const struct psc_class *class, bool large) {
+    psc_emit_open(emit, NULL, '{');
+    psc_emit_number(emit, "block_bytes", class->block_bytes);
+    psc_emit_bool(emit, "large", large);
+    EMIT_FIELDS(emit, class, class_fields);
+    double capacity = (double)class->capacity_blocks;
+    psc_emit_real(emit, "occupancy", capacity > 0 ? (double)class->live_blocks / capacity : 0);
+    psc_emit_close(emit, '{');
+}
+
+/* Classes that were used, smallest block first, large blocks last (block_bytes 0: each has its own size). */
+static void emit_classes(struct psc_emit *emit, const struct psc_model *model) {
+    psc_emit_open(emit, "classes", '[');
+    for (uint32_t i = 0; i < PSC_CLASSES_MAX; i++) {
+        const struct psc_class *class = &model->classes[i];
+        if ((class->pools | class->alloc_count) != 0) {
+            emit_class(emit, class, i == PSC_CLASS_LARGE);
+        }
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_known(struct psc_emit *emit, const char *key, const char *text) {
+    psc_emit_text(emit, key, text != NULL && *text != '\0' ? text : NULL);
+}
+
+static void emit_frames(struct psc_emit *emit, const struct psc_site *site) {
+    psc_emit_open(emit, "frames", '[');
+    for (size_t i = 0; i < site->frame_count; i++) {
+        const struct psc_frame *frame = &site->frames[i];
+        psc_emit_open(emit, NULL, '{');
+        psc_emit_text(emit, "function", frame->function);
+        emit_known(emit, "file", frame->file);
+        psc_emit_number(emit, "line", frame->line);
+        emit_known(emit, "module", frame->module);
+        psc_emit_number(emit, "address", frame->address);
+        psc_emit_bool(emit, "inlined", frame->inlined);
+        psc_emit_close(emit, '{');
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_lifetime(struct psc_emit *emit, const char *key, uint64_t bytes) {
+    if (bytes == PSC_LIFETIME_UNKNOWN) {
+        psc_emit_null(emit, key);
+    } else {
+        psc_emit_number(emit, key, bytes);
+    }
+}
+
+static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
+    psc_emit_open(emit, NULL, '{');
+    psc_emit_number(emit, "id", site->id);
+    EMIT_FIELDS(emit, site, site_fields);
+    /* every allocation is recorded: nothing is estimated */
+    psc_emit_number(emit, "live_bytes_error", 0);
+    psc_emit_open(emit, "lifetime_bytes", '{');
+    emit_lifetime(emit, "p50", site->lifetime_p50);
+    emit_lifetime(emit, "p90", site->lifetime_p90);
+    emit_lifetime(emit, "p99", site->lifetime_p99);
+    psc_emit_close(emit, '{');
+    emit_flag(emit, "cut", site->flags, PSC_SITE_CUT);
+    emit_flag(emit, "broken", site->flags, PSC_SITE_BROKEN);
+    emit_frames(emit, site);
+    psc_emit_close(emit, '{');
+}
+
+/* Most live bytes first, then most pinned, then by id. */
+static int by_weight(const void *left, const void *right) {
+    const struct psc_site *a = *(struct psc_site *const *)left, *b = *(struct psc_site *const *)right;
+    if (a->live_bytes != b->live_bytes) {
+        return a->live_bytes > b->live_bytes ? -1 : 1;
+    }
+    if (a->pinned_bytes != b->pinned_bytes) {
+        return a->pinned_bytes > b->pinned_bytes ? -1 : 1;
+    }
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static void emit_sites(struct psc_emit *emit, struct psc_model *model) {
+    struct psc_site **order = psc_array_new(model->site_count, sizeof(*order));
+    size_t count = 0;
+    for (size_t i = 0; i < model->site_count; i++) {
+        if (psc_site_is_used(&model->sites[i])) {
+            order[count++] = &model->sites[i];
+        }
+    }
+    qsort(order, count, sizeof(*order), by_weight);
+    psc_emit_open(emit, "sites", '[');
+    for (size_t i = 0; i < count; i++) {
+        psc_model_symbolize(model, order[i]);
+        emit_site(emit, order[i]);
+        psc_model_forget_frames(order[i]);
+        psc_progress_show("names of functions", i + 1, count);
+    }
+    psc_progress_clear();
+    psc_emit_close(emit, '[');
+    free(order);
+}
+
+static void emit_snapshots(struct psc_emit *emit, const struct psc_model *model) {
+    psc_emit_open(emit, "snapshots", '[');
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        psc_emit_open(emit, NULL, '{');
+        EMIT_FIELDS(emit, &model->snapshots[i], snapshot_fields);
+        emit_flag(emit, "peak", model->snapshots[i].flags, PSC_SNAPSHOT_PEAK);
+        psc_emit_close(emit, '{');
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_notes(struct psc_emit *emit, const struct psc_model *model, const char *key, bool warnings) {
+    psc_emit_open(emit, key, '[');
+    for (size_t i = 0; i < model->note_count; i++) {
+        if (model->notes[i].warning == warnings) {
+            psc_emit_text(emit, NULL, model->notes[i].text);
+        }
+    }
+    psc_emit_close(emit, '[');
+}
+
+void psc_json_write(struct psc_model *model, FILE *out) {
+    struct psc_emit emit;
+    psc_emit_init(&emit, out, 2);
+    psc_emit_open(&emit, NULL, '{');
+    psc_emit_number(&emit, "schema", PSC_JSON_SCHEMA);
+    emit_process(&emit, &model->process);
+    emit_sampling(&emit, &model->sampling);
+    psc_emit_open(&emit, "totals", '{');
+    EMIT_FIELDS(&emit, &model->totals, total_fields);
+    psc_emit_close(&emit, '{');
+    psc_emit_open(&emit, "fragmentation", '{');
+    EMIT_FIELDS(&emit, &model->fragmentation, fragmentation_fields);
+    psc_emit_close(&emit, '{');
+    emit_classes(&emit, model);
+    emit_sites(&emit, model);
+    emit_snapshots(&emit, model);
+    emit_notes(&emit, model, "warnings", true);
+    emit_notes(&emit, model, "notes", false);
+    psc_emit_close(&emit, '{');
+}

@@ -1,0 +1,332 @@
+#include "report/model.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/array.h"
+#include "report/load.h"
+#include "report/progress.h"
+#include "report/symbols.h"
+
+/* ---- notes ----------------------------------------------------------------------------------------------------- */
+
+static void add_note(struct psc_load *load, bool warning, const char *text) {
+    struct psc_model *model = load->model;
+    model->notes = psc_array_reserve(model->notes, model->note_count + 1, &load->note_capacity, sizeof(*model->notes));
+    model->notes[model->note_count++] = (struct psc_note){warning, psc_array_text(text)};
+}
+
+void psc_load_warn(struct psc_load *load, const char *format, ...) {
+    char text[512];
+    if (load->model->note_count >= PSC_NOTES_MAX) {
+        load->notes_dropped++;
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    add_note(load, true, text);
+}
+
+void psc_load_note(struct psc_load *load, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    add_note(load, false, text);
+}
+
+/* ---- sums ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static void sum_fragmentation(struct psc_model *model) {
+    struct psc_fragmentation *sums = &model->fragmentation;
+    for (size_t i = 0; i < model->arena_count; i++) {
+        sums->cached_bytes += model->arenas[i].cached_bytes;
+    }
+    sums->committed_bytes += sums->cached_bytes;
+    sums->internal_bytes = sums->live_block_bytes - sums->live_requested_bytes;
+    sums->external_bytes = sums->committed_bytes - sums->live_block_bytes;
+}
+
+static void sum_totals(struct psc_load *load) {
+    struct psc_model *model = load->model;
+    struct psc_totals *totals = &model->totals;
+    const struct psc_wire_counters *counters = &load->header->counters;
+    totals->clock_bytes = load->clock_bytes;
+    totals->dropped_events = counters->dropped_events;
+    totals->unrecorded_frees = counters->unrecorded_frees;
+    totals->peak_live_bytes = larger(counters->peak_live_bytes, totals->live_bytes);
+    totals->committed_bytes = model->fragmentation.committed_bytes;
+    totals->peak_committed_bytes = totals->committed_bytes;
+    totals->tracker_bytes = counters->tracker_private_bytes + load->trace->claimed_bytes;
+    model->fragmentation.metadata_bytes = counters->heap_metadata_bytes;
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        const struct psc_wire_snapshot *snapshot = &model->snapshots[i];
+        totals->peak_committed_bytes = larger(totals->peak_committed_bytes, snapshot->committed_bytes);
+        totals->peak_rss_bytes = larger(totals->peak_rss_bytes, snapshot->rss_bytes);
+        totals->rss_bytes = snapshot->rss_bytes != 0 ? snapshot->rss_bytes : totals->rss_bytes;
+        model->process.duration_ns = larger(model->process.duration_ns, snapshot->time_ns);
+    }
+}
+
+static void find_lifetimes(struct psc_load *load) {
+    for (size_t i = 0; i < load->model->site_count; i++) {
+        struct psc_site *site = &load->model->sites[i];
+        const struct psc_lifetime *lifetime = &load->lifetimes[i];
+        bool used = psc_site_is_used(site);
+        site->lifetime_p50 = used ? psc_lifetime_quantile(lifetime, 0.5) : PSC_LIFETIME_UNKNOWN;
+        site->lifetime_p90 = used ? psc_lifetime_quantile(lifetime, 0.9) : PSC_LIFETIME_UNKNOWN;
+        site->lifetime_p99 = used ? psc_lifetime_quantile(lifetime, 0.99) : PSC_LIFETIME_UNKNOWN;
+    }
+}
+
+/* ---- order ----------------------------------------------------------------------------------------------------- */
+
+static int compare(uint64_t a, uint64_t b) {
+    return a < b ? -1 : a > b;
+}
+
+static int pool_by_base(const void *left, const void *right) {
+    return compare(((const struct psc_pool *)left)->base, ((const struct psc_pool *)right)->base);
+}
+
+static int large_by_base(const void *left, const void *right) {
+    return compare(((const struct psc_large *)left)->base, ((const struct psc_large *)right)->base);
+}
+
+static int arena_by_base(const void *left, const void *right) {
+    return compare(((const struct psc_arena *)left)->base, ((const struct psc_arena *)right)->base);
+}
+
+static void sort(void *array, size_t count, size_t size, int (*order)(const void *, const void *)) {
+    if (count > 1) {
+        qsort(array, count, size, order);
+    }
+}
+
+static void lay_out_arenas(struct psc_model *model) {
+    sort(model->pools, model->pool_count, sizeof(*model->pools), pool_by_base);
+    sort(model->larges, model->large_count, sizeof(*model->larges), large_by_base);
+    sort(model->arenas, model->arena_count, sizeof(*model->arenas), arena_by_base);
+    size_t pool = 0;
+    for (size_t i = 0; i < model->arena_count; i++) {
+        struct psc_arena *arena = &model->arenas[i];
+        while (pool < model->pool_count && model->pools[pool].base < arena->base) {
+            pool++;
+        }
+        arena->first_pool = pool;
+        while (pool < model->pool_count && model->pools[pool].base - arena->base < model->arena_bytes) {
+            pool++;
+        }
+        arena->pool_count = pool - arena->first_pool;
+    }
+}
+
+struct rank {
+    uint64_t figure;
+    uint32_t id;
+};
+
+static int most_first(const void *left, const void *right) {
+    const struct rank *a = left, *b = right;
+    return a->figure != b->figure ? compare(b->figure, a->figure) : compare(a->id, b->id);
+}
+
+/* Ids of the sites whose figure at `offset` in struct psc_site is not 0, most first. */
+static uint32_t *rank_sites(const struct psc_model *model, size_t offset, size_t *count) {
+    struct rank *ranks = psc_array_new(model->site_count, sizeof(*ranks));
+    *count = 0;
+    for (size_t i = 0; i < model->site_count; i++) {
+        uint64_t figure;
+        memcpy(&figure, (const char *)&model->sites[i] + offset, sizeof(figure));
+        if (figure != 0) {
+            ranks[(*count)++] = (struct rank){figure, (uint32_t)i};
+        }
+    }
+    sort(ranks, *count, sizeof(*ranks), most_first);
+    uint32_t *ids = psc_array_new(*count, sizeof(*ids));
+    for (size_t i = 0; i < *count; i++) {
+        ids[i] = ranks[i].id;
+    }
+    free(ranks);
+    return ids;
+}
+
+/* ---- open and close -------------------------------------------------------------------------------------------- */
+
+static void fill(struct psc_load *load) {
+    struct psc_model *model = load->model;
+    model->sampling.mode = load->header->mode;
+    model->sampling.interval_bytes = load->header->interval_bytes;
+    model->sampling.depth = load->header->depth;
+    psc_load_process(load);
+    psc_load_tables(load);
+    psc_load_books(load);
+    psc_load_extents(load);
+    sum_fragmentation(model);
+    sum_totals(load);
+    find_lifetimes(load);
+    lay_out_arenas(model);
+    model->by_live = rank_sites(model, offsetof(struct psc_site, live_bytes), &model->by_live_count);
+    model->by_pinned = rank_sites(model, offsetof(struct psc_site, pinned_bytes), &model->by_pinned_count);
+    model->by_peak = rank_sites(model, offsetof(struct psc_site, peak_live_bytes), &model->by_peak_count);
+    psc_load_notes(load);
+}
+
+static struct psc_model *build(struct psc_trace *trace, const char *path) {
+    struct psc_load load = {.trace = trace, .header = &trace->header};
+    load.model = psc_array_new(1, sizeof(*load.model));
+    load.model->store = psc_array_new(1, sizeof(*load.model->store));
+    load.model->path = path;
+    fill(&load);
+    free(load.lifetimes);
+    free(load.modules_known);
+    free(load.frame_chunks);
+    psc_trace_close(trace);
+    psc_progress_clear();
+    return load.model;
+}
+
+struct psc_model *psc_model_open(const char *path, const char **error) {
+    struct psc_trace trace;
+    return psc_trace_open(&trace, path, error) ? build(&trace, path) : NULL;
+}
+
+struct psc_model *psc_model_open_fd(int fd, const char *path, const char **error) {
+    struct psc_trace trace;
+    return psc_trace_open_fd(&trace, fd, error) ? build(&trace, path) : NULL;
+}
+
+static void free_store(struct psc_model_store *store) {
+    free(store->exe);
+    free(store->argv_text);
+    free(store->addresses);
+    free(store->modules);
+    free(store);
+}
+
+void psc_model_close(struct psc_model *model) {
+    if (model == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < model->site_count; i++) {
+        psc_model_forget_frames(&model->sites[i]);
+    }
+    psc_symbols_close(model->symbols);
+    for (size_t i = 0; i < model->module_count; i++) {
+        free((char *)(uintptr_t)model->modules[i].path);
+    }
+    for (size_t i = 0; i < model->note_count; i++) {
+        free(model->notes[i].text);
+    }
+    void *const arrays[] = {model->process.argv, model->modules,   model->sites,  model->by_live,
+                            model->by_pinned,    model->pools,     model->larges, model->arenas,
+                            model->threads,      model->snapshots, model->notes,  model->by_peak};
+    for (size_t i = 0; i < PSC_COUNT_OF(arrays); i++) {
+        free(arrays[i]);
+    }
+    free_store(model->store);
+    free(model);
+}
+
+/* ---- frames ---------------------------------------------------------------------------------------------------- */
+
+void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
+    if (site->frames != NULL || site->raw.count == 0) {
+        return;
+    }
+    if (model->symbols == NULL && (model->symbols = psc_symbols_open(model->modules, model->module_count)) == NULL) {
+        return;
+    }
+    size_t capacity = 0;
+    for (size_t i = 0; i < site->raw.count; i++) {
+        const struct psc_frame *found;
+        size_t count = psc_symbols_resolve(model->symbols, site->raw.addresses[i], site->raw.modules[i], &found);
+        site->frames = psc_array_reserve(site->frames, site->frame_count + count, &capacity, sizeof(*site->frames));
+        memcpy(site->frames + site->frame_count, found, count * sizeof(*found));
+        site->frame_count += count;
+    }
+}
+
+static void symbolize_first(struct psc_model *model, const uint32_t *ids, size_t count, size_t top) {
+    for (size_t i = 0; i < count && i < top; i++) {
+        psc_progress_show("names of functions", i, count < top ? count : top);
+        psc_model_symbolize(model, &model->sites[ids[i]]);
+    }
+}
+
+void psc_model_symbolize_top(struct psc_model *model, size_t top) {
+    symbolize_first(model, model->by_live, model->by_live_count, top);
+    symbolize_first(model, model->by_pinned, model->by_pinned_count, top);
+    symbolize_first(model, model->by_peak, model->by_peak_count, top);
+    psc_progress_clear();
+}
+
+void psc_model_forget_frames(struct psc_site *site) {
+    free(site->frames);
+    site->frames = NULL;
+    site->frame_count = 0;
+}
+
+/* ---- small questions ------------------------------------------------------------------------------------------- */
+
+bool psc_site_is_used(const struct psc_site *site) {
+    return (site->alloc_count | site->free_count | site->tagged_count | site->pinned_bytes) != 0;
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool is_entry(const struct psc_frame *frame) {
+    static const char *const names[] = {"malloc", "calloc",        "realloc", "reallocarray", "posix_memalign",
+                                        "valloc", "aligned_alloc", "pvalloc", "memalign"};
+    const char *module = frame->module != NULL ? last_part(frame->module) : "";
+    if (strncmp(module, "libpoolscope", strlen("libpoolscope")) == 0) {
+        return true;
+    }
+    if (strncmp(module, "libstdc++", strlen("libstdc++")) == 0 &&
+        strncmp(frame->function, "operator new", strlen("operator new")) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < PSC_COUNT_OF(names); i++) {
+        if (strcmp(frame->function, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t psc_site_skip(const struct psc_site *site) {
+    size_t skip = 0;
+    while (skip + 1 < site->frame_count && is_entry(&site->frames[skip])) {
+        skip++;
+    }
+    return skip;
+}
+
+const char *psc_process_name(const struct psc_process *process) {
+    const char *name = last_part(process->exe);
+    if (*name == '\0' && process->argc > 0) {
+        name = last_part(process->argv[0]);
+    }
+    return *name != '\0' ? name : "?";
+}
+
+const char *psc_process_end_name(enum psc_process_end end) {
+    static const char *const names[] = {[PSC_PROCESS_EXIT] = "exit",
+                                        [PSC_PROCESS_EXEC] = "exec",
+                                        [PSC_PROCESS_KILLED] = "killed",
+                                        [PSC_PROCESS_RUNNING] = "running"};
+    return names[end];
+}

@@ -1,0 +1,127 @@
+/* What a reader should see first, in sentences. Each is left out when its figures do not carry it. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "report/format.h"
+#include "report/page_part.h"
+#include "report/plot_text.h"
+
+#define BYTES(n) (psc_format_bytes(n).s)
+#define COUNT(n) (psc_format_count(n).s)
+#define SHARE(part, whole) (psc_format_share(part, whole).s)
+
+#define SITE_COLUMNS 90
+/* A part is worth a sentence from a twentieth of what is held. */
+#define WORTH(part, whole) ((whole) != 0 && (part) >= (whole) / 20 && (part) != 0)
+
+static void write_site(struct psc_model *model, uint32_t id, FILE *out) {
+    char text[1024];
+    psc_model_symbolize(model, &model->sites[id]);
+    psc_text_site(&model->sites[id], SITE_COLUMNS, text, sizeof(text));
+    fputs("<code>", out);
+    psc_html_text(out, text);
+    fputs("</code>", out);
+}
+
+static void find_held(const struct psc_model *model, FILE *out) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    if (f->committed_bytes == 0) {
+        fputs("<li>The heap holds nothing.</li>\n", out);
+        return;
+    }
+    fprintf(out, "<li>The heap holds <b>%s</b>, of which the program uses <b>%s</b> (%s). ", BYTES(f->committed_bytes),
+            BYTES(f->live_requested_bytes), SHARE(f->live_requested_bytes, f->committed_bytes));
+    fprintf(out, "The other %s are %s of rounding and %s of free memory that has not gone back.</li>\n",
+            BYTES(f->committed_bytes - f->live_requested_bytes), BYTES(f->internal_bytes), BYTES(f->external_bytes));
+}
+
+static void find_pinned(struct psc_model *model, FILE *out) {
+    uint64_t pinned = model->fragmentation.pinned_bytes;
+    if (!WORTH(pinned, model->fragmentation.committed_bytes) || model->by_pinned_count == 0) {
+        return;
+    }
+    const struct psc_site *site = &model->sites[model->by_pinned[0]];
+    fprintf(out,
+            "<li><b>%s</b> are pinned: free, but in pools that a live block keeps from going back. %s of it is due to ",
+            BYTES(pinned), SHARE(site->pinned_bytes, pinned));
+    write_site(model, site->id, out);
+    fprintf(out, ", whose %s block%s (%s) keep%s %s pool%s (%s) from going back.</li>\n", COUNT(site->pinning_blocks),
+            site->pinning_blocks == 1 ? "" : "s", BYTES(site->pinning_bytes), site->pinning_blocks == 1 ? "s" : "",
+            COUNT(site->pinned_pools), site->pinned_pools == 1 ? "" : "s", BYTES(site->pinned_pools_bytes));
+}
+
+static void find_live(struct psc_model *model, FILE *out) {
+    if (model->by_live_count == 0) {
+        return;
+    }
+    const struct psc_site *site = &model->sites[model->by_live[0]];
+    fputs("<li>Most live bytes were allocated by ", out);
+    write_site(model, site->id, out);
+    fprintf(out, ": %s in %s block%s, %s of all live bytes.</li>\n", BYTES(site->live_bytes), COUNT(site->live_count),
+            site->live_count == 1 ? "" : "s", SHARE(site->live_bytes, model->totals.live_bytes));
+}
+
+static void find_sparse_pools(const struct psc_model *model, FILE *out) {
+    uint64_t pools = 0;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < model->pool_count; i++) {
+        const struct psc_pool *pool = &model->pools[i];
+        uint64_t live = (uint64_t)pool->tagged + pool->untagged;
+        if (live != 0 && live * 10 <= pool->capacity) {
+            pools++;
+            bytes += pool->committed_bytes;
+        }
+    }
+    if (WORTH(bytes, model->fragmentation.committed_bytes)) {
+        fprintf(out, "<li>%s of %s pools are at most 10 %% full. Together they hold %s.</li>\n", COUNT(pools),
+                COUNT(model->pool_count), BYTES(bytes));
+    }
+}
+
+static void find_idle(const struct psc_model *model, FILE *out) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    uint64_t idle = f->empty_pools_bytes + f->cached_bytes;
+    if (WORTH(idle, f->committed_bytes)) {
+        fprintf(out,
+                "<li>%s lie in empty pools and cached pages. No live block keeps them: they wait for reuse, or for "
+                "the end of the <code>purge</code> time.</li>\n",
+                BYTES(idle));
+    }
+}
+
+static void find_rounding(const struct psc_model *model, FILE *out) {
+    const struct psc_class *worst = NULL;
+    const struct psc_fragmentation *f = &model->fragmentation;
+    for (size_t i = 0; i < PSC_CLASS_LARGE; i++) {
+        const struct psc_class *class = &model->classes[i];
+        uint64_t most = worst == NULL ? 0 : worst->live_block_bytes - worst->live_requested_bytes;
+        if (class->live_block_bytes - class->live_requested_bytes > most) {
+            worst = class;
+        }
+    }
+    if (worst != NULL && WORTH(f->internal_bytes, f->committed_bytes)) {
+        fprintf(out, "<li>Rounding up to size classes takes %s, most of it (%s) in blocks of %s.</li>\n",
+                BYTES(f->internal_bytes), BYTES(worst->live_block_bytes - worst->live_requested_bytes),
+                BYTES(worst->block_bytes));
+    }
+}
+
+static void find_peak(const struct psc_model *model, FILE *out) {
+    const struct psc_totals *totals = &model->totals;
+    const char *moment = model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end";
+    if (totals->peak_live_bytes > totals->live_bytes + totals->live_bytes / 10) {
+        fprintf(out, "<li>Live bytes: %s at their peak, %s %s. Held: %s at its peak, %s %s.</li>\n",
+                BYTES(totals->peak_live_bytes), BYTES(totals->live_bytes), moment, BYTES(totals->peak_committed_bytes),
+                BYTES(totals->committed_bytes), moment);
+    }
+}
+
+void psc_page_findings(struct psc_model *model, FILE *out) {
+    find_held(model, out);
+    find_pinned(model, out);
+    find_live(model, out);
+    find_sparse_pools(model, out);
+    find_idle(model, out);
+    find_rounding(model, out);
+    find_peak(model, out);
+}

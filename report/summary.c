@@ -1,0 +1,308 @@
+/* The text that a person reads and acts on. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/compiler.h"
+#include "report/array.h"
+#include "report/format.h"
+#include "report/report.h"
+
+#define FRAMES_SHOWN 6
+#define FUNCTION_COLUMNS 44
+#define CLASSES_SHOWN 6
+#define DAMAGE_SHOWN 16
+#define CLASS_SHARE 100 /* a class is named from a hundredth of the committed bytes on */
+
+/* A figure of the summary in words. A statement may use several: each call has its own buffer. */
+#define BYTES(n) (psc_format_bytes(n).s)
+#define COUNT(n) (psc_format_count(n).s)
+
+static const char *plural(uint64_t count, const char *one, const char *many) {
+    return count == 1 ? one : many;
+}
+
+/* ---- head ------------------------------------------------------------------------------------------------------ */
+
+static void write_command(const struct psc_process *process, FILE *out) {
+    char text[160];
+    if (process->argc == 0) {
+        fputs(psc_format_plain(text, sizeof(text), psc_process_name(process)), out);
+        return;
+    }
+    size_t length = 0;
+    for (size_t i = 0; i < process->argc && length < 200; i++) {
+        psc_format_plain(text, sizeof(text), process->argv[i]);
+        length += strlen(text) + 1;
+        fprintf(out, "%s%s", i == 0 ? "" : " ", text);
+    }
+    fputs(length >= 200 ? " ..." : "", out);
+}
+
+static void write_head(const struct psc_model *model, FILE *out) {
+    static const char *const ends[] = {[PSC_PROCESS_EXIT] = "exited after",
+                                       [PSC_PROCESS_EXEC] = "became another program (exec) after",
+                                       [PSC_PROCESS_KILLED] = "was killed, or ended without exit; last heard of after",
+                                       [PSC_PROCESS_RUNNING] = "has been running for"};
+    const struct psc_process *process = &model->process;
+    write_command(process, out);
+    fprintf(out, " (process %" PRIu32 ") %s %s\n", process->pid, ends[process->end],
+            psc_format_duration(process->duration_ns).s);
+    fprintf(out, "%s allocations of %s, %s frees", COUNT(model->totals.alloc_count), BYTES(model->totals.alloc_bytes),
+            COUNT(model->totals.free_count));
+    fprintf(out, "; live: %s in %s blocks\n", BYTES(model->totals.live_bytes), COUNT(model->totals.live_count));
+}
+
+static size_t warning_count(const struct psc_model *model) {
+    size_t count = 0;
+    for (size_t i = 0; i < model->note_count; i++) {
+        count += model->notes[i].warning;
+    }
+    return count;
+}
+
+static void write_damage(const struct psc_model *model, FILE *out) {
+    size_t count = warning_count(model);
+    if (count != 0) {
+        fprintf(out, "The trace is damaged in %zu %s (listed at the end): what follows is what could be read.\n", count,
+                plural(count, "place", "places"));
+    }
+}
+
+/* ---- where the memory is --------------------------------------------------------------------------------------- */
+
+static void write_part(FILE *out, const char *name, uint64_t bytes, uint64_t whole) {
+    fprintf(out, "  %-52s %18s %9s %8s\n", name, COUNT(bytes), BYTES(bytes), psc_format_share(bytes, whole).s);
+}
+
+static void write_beside(FILE *out, const char *name, uint64_t bytes) {
+    if (bytes != 0) {
+        fprintf(out, "  %-52s %18s %9s\n", name, COUNT(bytes), BYTES(bytes));
+    }
+}
+
+static const char *moment(const struct psc_process *process) {
+    return process->end == PSC_PROCESS_RUNNING ? "Memory now" : "Memory at the end";
+}
+
+/* The heap's own sums when the live bytes last rose to a peak. */
+static void write_peak(const struct psc_model *model, FILE *out) {
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        const struct psc_wire_snapshot *peak = &model->snapshots[i];
+        if ((peak->flags & PSC_SNAPSHOT_PEAK) != 0) {
+            fprintf(out, "about the peak of live bytes, after %s: %s held = %s in live blocks",
+                    psc_format_duration(peak->time_ns).s, BYTES(peak->committed_bytes), BYTES(peak->block_bytes));
+            fprintf(out, " + %s pinned + %s in empty pools + %s cached\n", BYTES(peak->pinned_bytes),
+                    BYTES(peak->empty_bytes), BYTES(peak->cached_bytes));
+            return;
+        }
+    }
+}
+
+static void write_memory(const struct psc_model *model, FILE *out) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    fprintf(out, "\n%-54s %18s %9s %8s\n", moment(&model->process), "bytes", "", "share");
+    write_part(out, "held by the heap (committed)", f->committed_bytes, f->committed_bytes);
+    write_part(out, "  live, as requested", f->live_requested_bytes, f->committed_bytes);
+    write_part(out, "  rounding of live blocks (internal)", f->internal_bytes, f->committed_bytes);
+    write_part(out, "  free blocks between live ones (pinned)", f->free_blocks_bytes, f->committed_bytes);
+    write_part(out, "  pages behind the last block of a pool (pinned)", f->tail_bytes, f->committed_bytes);
+    write_part(out, "  empty pools", f->empty_pools_bytes, f->committed_bytes);
+    write_part(out, "  free pages not yet given back (cached)", f->cached_bytes, f->committed_bytes);
+    fputs("beside it\n", out);
+    write_beside(out, "whole process, resident (RSS) at the last snapshot", model->totals.rss_bytes);
+    write_beside(out, "the heap's own tables", f->metadata_bytes);
+    write_beside(out, "the tracker's tables and the trace", model->totals.tracker_bytes);
+    fprintf(out, "peak: %s live, %s committed", BYTES(model->totals.peak_live_bytes),
+            BYTES(model->totals.peak_committed_bytes));
+    if (model->totals.peak_rss_bytes != 0) {
+        fprintf(out, ", %s RSS", BYTES(model->totals.peak_rss_bytes));
+    }
+    fputc('\n', out);
+    write_peak(model, out);
+}
+
+/* ---- size classes ---------------------------------------------------------------------------------------------- */
+
+static uint64_t excess_of(const struct psc_class *class) {
+    return class->committed_bytes - class->live_requested_bytes;
+}
+
+static int by_excess(const void *left, const void *right) {
+    uint64_t a = excess_of(*(const struct psc_class *const *)left);
+    uint64_t b = excess_of(*(const struct psc_class *const *)right);
+    return a != b ? (a > b ? -1 : 1) : 0;
+}
+
+static void write_class(const struct psc_class *class, FILE *out) {
+    struct psc_text block = psc_format_bytes(class->block_bytes);
+    fprintf(out, "  %10s %9s %11s %11s %8s %10s %10s %10s\n", class->block_bytes == 0 ? "large" : block.s,
+            COUNT(class->pools), COUNT(class->live_blocks), COUNT(class->capacity_blocks),
+            psc_format_share(class->live_blocks, class->capacity_blocks).s, BYTES(class->live_requested_bytes),
+            BYTES(class->committed_bytes), BYTES(class->pinned_bytes));
+}
+
+static void write_classes(const struct psc_model *model, FILE *out) {
+    const struct psc_class *order[PSC_CLASSES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < PSC_CLASSES_MAX; i++) {
+        if (excess_of(&model->classes[i]) > model->fragmentation.committed_bytes / CLASS_SHARE) {
+            order[count++] = &model->classes[i];
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    qsort(order, count, sizeof(*order), by_excess);
+    fputs("\nSize classes that hold most beyond what is requested\n", out);
+    fprintf(out, "  %10s %9s %11s %11s %8s %10s %10s %10s\n", "block", "pools", "live", "capacity", "full", "requested",
+            "committed", "pinned");
+    for (size_t i = 0; i < count && i < CLASSES_SHOWN; i++) {
+        write_class(order[i], out);
+    }
+}
+
+/* ---- sites ----------------------------------------------------------------------------------------------------- */
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool known(const char *text) {
+    return text != NULL && *text != '\0';
+}
+
+/* Where a frame is: "file:line", else its module. */
+static void locate(char *text, size_t size, const struct psc_frame *frame) {
+    char name[200];
+    text[0] = '\0';
+    if (known(frame->file)) {
+        psc_format_plain(name, sizeof(name), frame->file);
+        snprintf(text, size, frame->line != 0 ? "%s:%" PRIu32 : "%s", name, frame->line);
+    } else if (known(frame->module)) {
+        psc_format_plain(name, sizeof(name), last_part(frame->module));
+        snprintf(text, size, "[%s]", name);
+    }
+}
+
+static void write_frame(const struct psc_frame *frame, FILE *out) {
+    char function[180], place[256];
+    psc_format_plain(function, sizeof(function) - sizeof(" (inlined)"), frame->function);
+    if (frame->inlined) {
+        strcat(function, " (inlined)");
+    }
+    locate(place, sizeof(place), frame);
+    if (*place == '\0') {
+        fprintf(out, "        %s\n", function);
+    } else if (strlen(function) <= FUNCTION_COLUMNS) {
+        fprintf(out, "        %-*s %s\n", FUNCTION_COLUMNS, function, place);
+    } else {
+        fprintf(out, "        %s\n        %*s %s\n", function, FUNCTION_COLUMNS, "", place);
+    }
+}
+
+static void write_frames(const struct psc_site *site, FILE *out) {
+    size_t skip = psc_site_skip(site);
+    size_t end = skip + FRAMES_SHOWN < site->frame_count ? skip + FRAMES_SHOWN : site->frame_count;
+    if (site->frame_count == 0) {
+        fputs("        (unknown: no stack)\n", out);
+    }
+    for (size_t i = skip; i < end; i++) {
+        write_frame(&site->frames[i], out);
+    }
+    if (site->frame_count > end) {
+        fprintf(out, "        ... called through %zu more\n", site->frame_count - end);
+    }
+}
+
+static void write_live_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out, "%s (%s) in %s %s; %s allocated", BYTES(site->live_bytes),
+            psc_format_share(site->live_bytes, model->totals.live_bytes).s, COUNT(site->live_count),
+            plural(site->live_count, "block", "blocks"), COUNT(site->alloc_count));
+    if (site->temporary_count != 0) {
+        fprintf(out, ", %s freed at once", COUNT(site->temporary_count));
+    }
+    fputc('\n', out);
+}
+
+static void write_peak_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out, "%s (%s) in %s %s; %s live now\n", BYTES(site->peak_live_bytes),
+            psc_format_share(site->peak_live_bytes, model->totals.peak_live_bytes).s, COUNT(site->peak_live_count),
+            plural(site->peak_live_count, "block", "blocks"), BYTES(site->live_bytes));
+}
+
+static void write_pinned_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out, "%s (%s): keeps %s %s (%s) from going back with %s %s (%s)\n", BYTES(site->pinned_bytes),
+            psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s, COUNT(site->pinned_pools),
+            plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
+            plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
+}
+
+static void write_sites(const struct psc_model *model, const char *title, const uint32_t *ids, size_t count,
+                        void (*write_line)(const struct psc_model *, const struct psc_site *, FILE *), FILE *out) {
+    if (count == 0) {
+        return;
+    }
+    fprintf(out, "\n%s\n", title);
+    for (size_t i = 0; i < count; i++) {
+        const struct psc_site *site = &model->sites[ids[i]];
+        fprintf(out, "  %2zu. ", i + 1);
+        write_line(model, site, out);
+        write_frames(site, out);
+    }
+}
+
+/* ---- notes ----------------------------------------------------------------------------------------------------- */
+
+/* Damage comes first in the list; of much damage, the first places tell enough. */
+static void write_notes(const struct psc_model *model, FILE *out) {
+    char text[1200];
+    size_t damaged = 0;
+    if (model->note_count != 0) {
+        fputs("\nNotes\n", out);
+    }
+    for (size_t i = 0; i < model->note_count; i++) {
+        const struct psc_note *note = &model->notes[i];
+        damaged += note->warning;
+        if (!note->warning || damaged <= DAMAGE_SHOWN) {
+            fprintf(out, "  %s%s\n", note->warning ? "damaged: " : "",
+                    psc_format_plain(text, sizeof(text), note->text));
+        }
+    }
+    if (damaged > DAMAGE_SHOWN) {
+        fprintf(out, "  %zu more damaged places are told by --format=json\n", damaged - DAMAGE_SHOWN);
+    }
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Where most of the peak is gone, what is live now does not tell of it. */
+static bool peak_has_passed(const struct psc_model *model) {
+    return model->totals.live_bytes < model->totals.peak_live_bytes / 2;
+}
+
+static void write_all_sites(const struct psc_model *model, size_t top, FILE *out) {
+    write_sites(model, "Sites with most live bytes", model->by_live, least(model->by_live_count, top), write_live_site,
+                out);
+    write_sites(model, "Sites that pin most: memory held for their blocks, of which they use little", model->by_pinned,
+                least(model->by_pinned_count, top), write_pinned_site, out);
+    if (peak_has_passed(model)) {
+        write_sites(model, "Sites with most live bytes at the peak", model->by_peak, least(model->by_peak_count, top),
+                    write_peak_site, out);
+    }
+}
+
+void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
+    psc_model_symbolize_top(model, top);
+    write_head(model, out);
+    write_damage(model, out);
+    if ((model->process.flags & PSC_TRACE_PASSIVE) == 0) {
+        write_memory(model, out);
+        write_classes(model, out);
+        write_all_sites(model, top, out);
+    }
+    write_notes(model, out);
+}

@@ -1,0 +1,104 @@
+/* The reader of traces, fed with anything.
+ *
+ * An input is short where a trace is long. It is: 2 bytes, the length of the header (little-endian) and the header;
+ * then pieces, each of a kind (1 byte), a length (2 bytes) and so many bytes, which become the beginning of a chunk of
+ * that kind, the rest of which is zero. What is left over after the last whole piece, of a length L, cuts L - 1 bytes
+ * off the file. Magic and version are put right, since a reader that refuses the file has nothing to show.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/base/compiler.h"
+#include "report/report.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void need(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+static void put(int fd, const void *bytes, size_t size, uint64_t offset) {
+    need(pwrite(fd, bytes, size, (off_t)offset) == (ssize_t)size);
+}
+
+/* The length that stands at `data`, at most what is there behind it. */
+static size_t take_length(const uint8_t *data, size_t room) {
+    size_t length = (size_t)data[0] | (size_t)data[1] << 8;
+    return length < room ? length : room;
+}
+
+/* Returns how many bytes of the input it took. */
+static size_t put_header(int fd, const uint8_t *data, size_t size) {
+    struct psc_wire_header header = {0};
+    size_t length = size < 2 ? 0 : take_length(data, size - 2);
+    if (length != 0) {
+        memcpy(&header, data + 2, length < sizeof(header) ? length : sizeof(header));
+    }
+    memcpy(header.magic, PSC_TRACE_MAGIC, sizeof(header.magic));
+    header.version = PSC_TRACE_VERSION;
+    put(fd, &header, sizeof(header), 0);
+    return size < 2 ? size : 2 + length;
+}
+
+/* Returns how many bytes of the input it took; 0 if no whole piece is left. */
+static size_t put_piece(int fd, const uint8_t *data, size_t size, uint32_t chunk) {
+    if (size < 3 || chunk >= PSC_CHUNKS_MAX) {
+        return 0;
+    }
+    size_t length = (size_t)data[1] | (size_t)data[2] << 8;
+    if (length > size - 3) {
+        return 0;
+    }
+    put(fd, data, 1, PSC_CHUNK_BYTES + chunk);
+    put(fd, data + 3, length < PSC_CHUNK_BYTES ? length : PSC_CHUNK_BYTES, (uint64_t)chunk * PSC_CHUNK_BYTES);
+    return 3 + length;
+}
+
+static int expand(const uint8_t *data, size_t size) {
+    int fd = memfd_create("trace", MFD_CLOEXEC);
+    need(fd >= 0);
+    size_t at = put_header(fd, data, size);
+    uint32_t chunk = PSC_FIRST_DATA_CHUNK;
+    for (size_t used; (used = put_piece(fd, data + at, size - at, chunk)) != 0; chunk++) {
+        at += used;
+    }
+    uint64_t bytes = (uint64_t)chunk * PSC_CHUNK_BYTES;
+    uint64_t cut = size > at ? size - at - 1 : 0;
+    need(ftruncate(fd, (off_t)(cut < bytes ? bytes - cut : 0)) == 0);
+    return fd;
+}
+
+static void check(const struct psc_model *model) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    uint64_t pinned = 0;
+    for (size_t i = 0; i < model->site_count; i++) {
+        pinned += model->sites[i].pinned_bytes;
+    }
+    need(pinned == f->pinned_bytes);
+    need(f->committed_bytes == f->live_requested_bytes + f->internal_bytes + f->free_blocks_bytes + f->tail_bytes +
+                                   f->empty_pools_bytes + f->cached_bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static FILE *nowhere;
+    const char *error;
+    if (nowhere == NULL) {
+        need((nowhere = fopen("/dev/null", "we")) != NULL);
+    }
+    int fd = expand(data, size);
+    struct psc_model *model = psc_model_open_fd(fd, "fuzz", &error);
+    if (model != NULL) {
+        check(model);
+        psc_json_write(model, nowhere);
+        psc_summary_write(model, nowhere, 10);
+        psc_model_close(model);
+    }
+    close(fd);
+    return 0;
+}
