@@ -14,7 +14,11 @@
 #include "preload/boot.h"
 #include "preload/record.h"
 
+#if __has_attribute(copy) /* else gcc warns of attributes that the alias lacks */
 #define ALIAS_OF(name) __attribute__((alias(#name), visibility("default"), copy(name)))
+#else
+#define ALIAS_OF(name) __attribute__((alias(#name), visibility("default")))
+#endif
 
 /* ---- what all share: the heap, told to the tracker when it records ----------------------------------------------- */
 

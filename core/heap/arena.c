@@ -3,7 +3,7 @@
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
 
-#define REGION_ARENAS_LEAST 16u /* 64 MiB of address space to begin with */
+#define REGION_ARENAS_LEAST 4u /* 16 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
 #define CACHED_PAGES_LEAST 1024u /* so many pages of free slots may always wait */
 #define WINDOWS 4u               /* of the time that pages wait: how often we look for those that waited long enough */
@@ -14,6 +14,7 @@ struct psc_lock psc_arena_lock;
 static struct {
     struct psc_arena *table[PSC_ARENAS_MAX];
     uint32_t count;
+    uint32_t homeless; /* of these, without address space */
     char *region_next; /* reserved address space, whole arenas */
     char *region_end;
     /* No arena below has room for a pool of k slots: a hint that saves looking. */
@@ -99,37 +100,63 @@ static bool reserve_region(void) {
     return false;
 }
 
-static struct psc_arena *new_arena(void) {
-    if (arenas.count == PSC_ARENAS_MAX || (arenas.region_next == arenas.region_end && !reserve_region())) {
-        return NULL;
-    }
-    struct psc_arena *arena = psc_meta_alloc(sizeof *arena);
-    if (arena == NULL || !psc_radix_set_arena(arenas.region_next, arena)) {
-        return NULL;
+static bool settle(struct psc_arena *arena) {
+    if ((arenas.region_next == arenas.region_end && !reserve_region()) ||
+        !psc_radix_set_arena(arenas.region_next, arena)) {
+        return false;
     }
     arena->base = arenas.region_next;
+    arenas.region_next += PSC_ARENA_BYTES;
+    return true;
+}
+
+static void note_room(const struct psc_arena *arena) {
+    for (uint32_t k = 1; k <= PSC_SPAN_SLOTS_MAX; k++) {
+        if (arenas.first_with_room[k] > arena->index) {
+            arenas.first_with_room[k] = arena->index;
+        }
+    }
+}
+
+static struct psc_arena *settle_homeless(void) {
+    for (uint32_t i = 0; i < arenas.count; i++) {
+        struct psc_arena *arena = arenas.table[i];
+        if (arena->base == NULL && settle(arena)) {
+            arenas.homeless--;
+            note_room(arena);
+            return arena;
+        }
+    }
+    return NULL;
+}
+
+static struct psc_arena *new_arena(void) {
+    struct psc_arena *arena = arenas.count < PSC_ARENAS_MAX ? psc_meta_alloc(sizeof *arena) : NULL;
+    if (arena == NULL) {
+        return NULL;
+    }
     arena->index = arenas.count;
     arena->free_slots = PSC_SLOTS;
     for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
         arena->pool_of[slot] = &arena->pools[slot];
     }
-    arenas.region_next += PSC_ARENA_BYTES;
+    arenas.homeless += !settle(arena); /* the descriptor is kept for another time */
     PSC_STORE_RELEASE(&arenas.table[arena->index], arena);
     PSC_STORE_RELEASE(&arenas.count, arena->index + 1);
-    return arena;
+    return arena->base != NULL ? arena : NULL;
 }
 
 static struct psc_arena *find_arena(uint32_t slots, uint32_t *first) {
     for (uint32_t i = arenas.first_with_room[slots]; i < arenas.count; i++) {
         struct psc_arena *arena = arenas.table[i];
-        if (arena->free_slots >= slots && (*first = find_slots(arena, slots)) < PSC_SLOTS) {
+        if (arena->free_slots >= slots && arena->base != NULL && (*first = find_slots(arena, slots)) < PSC_SLOTS) {
             arenas.first_with_room[slots] = i;
             return arena;
         }
     }
     arenas.first_with_room[slots] = arenas.count;
     *first = 0;
-    return new_arena();
+    return arenas.homeless > 0 ? settle_homeless() : new_arena();
 }
 
 /* ---- pages that go back ---------------------------------------------------------------------------------------- */
@@ -148,6 +175,14 @@ static void forget_cached(struct psc_arena *arena, uint32_t slot) {
 static void forget_pages(struct psc_arena *arena, uint32_t slot) {
     forget_cached(arena, slot);
     arena->touched[slot] = 0;
+}
+
+static void forget_all_pages(struct psc_arena *arena) {
+    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
+        if (bit(arena->cached, slot)) {
+            forget_pages(arena, slot);
+        }
+    }
 }
 
 /* Gives back the pages of one run of cached slots that begins at `slot`; returns the slot behind it. */
@@ -170,11 +205,7 @@ static bool purge_whole(struct psc_arena *arena) {
         return false;
     }
     arena->committed = false;
-    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
-        if (bit(arena->cached, slot)) {
-            forget_pages(arena, slot);
-        }
-    }
+    forget_all_pages(arena);
     return true;
 }
 
@@ -243,6 +274,29 @@ bool psc_arena_purge(bool all) {
     return went;
 }
 
+static bool release_arena(struct psc_arena *arena) {
+    if (arena->base == NULL || arena->free_slots != PSC_SLOTS || !psc_os_unmap(arena->base, PSC_ARENA_BYTES)) {
+        return false;
+    }
+    psc_radix_set_arena(arena->base, NULL);
+    forget_all_pages(arena);
+    arena->base = NULL;
+    arena->committed = false;
+    arenas.homeless++;
+    tell(arena);
+    return true;
+}
+
+bool psc_arena_release(void) {
+    bool went = false;
+    psc_lock_take(&psc_arena_lock);
+    for (uint32_t i = 0; i < arenas.count; i++) {
+        went |= release_arena(arenas.table[i]);
+    }
+    psc_lock_release(&psc_arena_lock);
+    return went;
+}
+
 /* ---- pools ----------------------------------------------------------------------------------------------------- */
 
 static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots) {
@@ -283,11 +337,7 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;
     arenas.given += slots;
-    for (uint32_t k = 1; k <= PSC_SPAN_SLOTS_MAX; k++) {
-        if (arenas.first_with_room[k] > arena->index) {
-            arenas.first_with_room[k] = arena->index;
-        }
-    }
+    note_room(arena);
 }
 
 /* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they are: see

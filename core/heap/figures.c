@@ -26,14 +26,21 @@ static void add_span(const struct psc_pool *span, struct psc_heap_figures *figur
     figures->pinned_bytes += stale;
 }
 
+/* The pool may be made, retired or made anew while we look: each field is read once, and what does not agree is cut. */
 static void add_pool(struct psc_pool *pool, void *context) {
     struct psc_heap_figures *figures = context;
-    if (pool->class_index == PSC_CLASS_SPAN) {
+    uint32_t class_index = PSC_LOAD(&pool->class_index);
+    uint32_t capacity = PSC_LOAD(&pool->capacity);
+    if (class_index == PSC_CLASS_SPAN) {
         add_span(pool, figures);
         return;
     }
-    struct psc_class_figures *of_class = &figures->classes[pool->class_index];
+    if (capacity == 0) {
+        return;
+    }
+    struct psc_class_figures *of_class = &figures->classes[class_index];
     uint32_t live = live_blocks(pool);
+    live = live < capacity ? live : capacity;
     uint64_t block_bytes = (uint64_t)live * pool->block_bytes;
     uint64_t committed = psc_pool_committed(pool);
     if (committed < block_bytes) { /* the pool changed while we looked */
@@ -42,9 +49,9 @@ static void add_pool(struct psc_pool *pool, void *context) {
     figures->stale_bytes += (uint64_t)PSC_LOAD(&pool->stale_pages) * PSC_PAGE_BYTES;
     of_class->pools++;
     of_class->live_blocks += live;
-    of_class->capacity_blocks += pool->capacity;
+    of_class->capacity_blocks += capacity;
     of_class->committed_bytes += committed;
-    figures->occupancy[occupancy_step(live, pool->capacity)]++;
+    figures->occupancy[occupancy_step(live, capacity)]++;
     figures->live_blocks += live;
     figures->live_block_bytes += block_bytes;
     *(live > 0 ? &figures->pinned_bytes : &figures->empty_bytes) += committed - block_bytes;

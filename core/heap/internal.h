@@ -23,6 +23,8 @@ bool psc_arena_resize_span(struct psc_pool *span, size_t bytes);
 void psc_arena_retire_pool(struct psc_pool *pool);
 /* Gives back pages of free slots that waited long enough, or all of them. True if any went. */
 bool psc_arena_purge(bool all);
+/* Gives back the address space of arenas without pools, for when there is no more. True if any went. */
+bool psc_arena_release(void);
 uint32_t psc_arena_count(void);
 struct psc_arena *psc_arena_at(uint32_t index);
 void psc_arena_set_purge(uint32_t milliseconds);

@@ -42,8 +42,9 @@ static void unmap(void *base, size_t bytes) {
 
 static void *map_registered(struct psc_large *large, size_t bytes, size_t alignment) {
     char *base = psc_os_map_aligned(bytes, alignment, true);
-    if (base == NULL && psc_heap_trim()) {
-        base = psc_os_map_aligned(bytes, alignment, true);
+    if (base == NULL) {
+        psc_heap_trim();
+        base = psc_arena_release() ? psc_os_map_aligned(bytes, alignment, true) : NULL;
     }
     if (base == NULL) {
         return NULL;

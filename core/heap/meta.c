@@ -3,7 +3,7 @@
 #include "core/base/lock.h"
 #include "core/base/os.h"
 
-#define REGION_BYTES ((size_t)64 << 20)
+#define REGION_BYTES ((size_t)16 << 20)
 #define REGION_BYTES_LEAST ((size_t)1 << 20)
 #define COMMIT_STEP ((size_t)128 << 10)
 #define GAP PSC_PAGE_BYTES /* never committed, at both ends of a region */

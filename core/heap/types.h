@@ -95,7 +95,7 @@ struct psc_heap {
 };
 
 struct psc_arena {
-    char *base;     /* [fixed] */
+    char *base;     /* [arena] NULL: its address space was needed elsewhere; it gets another when a pool needs room */
     uint32_t index; /* [fixed] */
     bool committed; /* [arena] false: address space only, no slot in use, none cached */
     uint32_t free_slots;               /* [arena] = bits not in pooled */

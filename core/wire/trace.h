@@ -21,7 +21,7 @@
 #define PSC_TRACE_VERSION 1
 
 #define PSC_CHUNK_BYTES 16384u
-#define PSC_CHUNKS_MAX (1u << 20) /* 16 GiB of file, nearly all of it holes */
+#define PSC_CHUNKS_MAX (1u << 18) /* 4 GiB of file, nearly all of it holes */
 #define PSC_DIRECTORY_CHUNKS (PSC_CHUNKS_MAX / PSC_CHUNK_BYTES)
 #define PSC_FIRST_DATA_CHUNK (1 + PSC_DIRECTORY_CHUNKS)
 

@@ -20,6 +20,13 @@
         }                                                   \
     } while (0)
 
+/* Sanitizers make each step many times slower. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define STEPS(n) ((n) / 8)
+#else
+#define STEPS(n) (n)
+#endif
+
 struct random {
     uint64_t state;
 };
@@ -129,13 +136,13 @@ static void play(uint64_t seed, int steps, bool alone) {
 }
 
 START_TEST(random_operations_keep_contents) {
-    play((uint64_t)_i + 1, 60000, true);
+    play((uint64_t)_i + 1, STEPS(60000), true);
     ck_assert_ptr_null(psc_heap_check());
 }
 END_TEST
 
 static void *play_in_thread(void *seed) {
-    play((uintptr_t)seed, 40000, false);
+    play((uintptr_t)seed, STEPS(40000), false);
     psc_heap_thread_end();
     return NULL;
 }
@@ -163,7 +170,7 @@ static struct shadow *mailboxes[MAILBOXES];
 /* Puts blocks into mailboxes and frees what it takes out of them, mostly blocks of others. */
 static void *swap_blocks(void *seed) {
     struct random random = {(uintptr_t)seed};
-    for (int step = 0; step < 60000; step++) {
+    for (int step = 0; step < STEPS(60000); step++) {
         size_t bytes = sizeof(struct shadow) + draw(&random, 600);
         struct shadow *mine = psc_heap_alloc(bytes);
         EXPECT(mine != NULL);
@@ -445,7 +452,7 @@ START_TEST(a_forked_child_has_a_sound_heap) {
     for (int i = 0; i < 3; i++) {
         pthread_create(&threads[i], NULL, churn, &stop);
     }
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < STEPS(100); round++) {
         psc_heap_fork_prepare();
         pid_t child = fork();
         if (child == 0) {
