@@ -1,0 +1,214 @@
+# `make help` lists the targets. Everything made lies in build/$(MODE)/.
+
+VERSION := 0.1.0
+MODE ?= release
+MODES := release debug asan ubsan tsan fuzz
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+ifeq ($(filter $(MODE),$(MODES)),)
+$(error MODE=$(MODE) is none of: $(MODES))
+endif
+ifeq ($(origin CC),default)
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
+endif
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(notdir $(CC))),clang++,g++)
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+B := build/$(MODE)
+
+# ---- flags ------------------------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
+        -Wvla -Wformat=2 -Wcast-align -Wimplicit-fallthrough -Werror
+
+MODE_CFLAGS_release := -O2 -DPSC_DEBUG=0
+MODE_CFLAGS_debug := -O0 -DPSC_DEBUG=1
+MODE_CFLAGS_asan := -O1 -DPSC_DEBUG=1 -fno-omit-frame-pointer -fsanitize=address
+MODE_CFLAGS_ubsan := -O1 -DPSC_DEBUG=1 -fsanitize=undefined -fno-sanitize-recover=all
+MODE_CFLAGS_tsan := -O1 -DPSC_DEBUG=1 -fsanitize=thread
+MODE_CFLAGS_fuzz := -O1 -DPSC_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+MODE_LDFLAGS_asan := -fsanitize=address
+MODE_LDFLAGS_ubsan := -fsanitize=undefined
+MODE_LDFLAGS_tsan := -fsanitize=thread
+MODE_LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined
+
+# A sanitizer's additions make compilers see overlong strings where there are none: warnings come from the other modes.
+MODE_WARN := $(if $(filter release debug,$(MODE)),$(WARN),-w)
+
+PSC_CFLAGS := -std=gnu11 -g -I. -D_GNU_SOURCE -pthread $(MODE_WARN) $(MODE_CFLAGS_$(MODE)) $(CFLAGS)
+PSC_LDFLAGS := -pthread $(MODE_LDFLAGS_$(MODE)) $(LDFLAGS)
+
+# The guest's half: hidden names, TLS in the static block, and no call of ours to malloc made up by the compiler
+# (it would turn malloc + memset inside our calloc into a call of calloc).
+GUEST_CFLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt -ffunction-sections -fdata-sections \
+                -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+# Tests of the malloc family need each call to happen.
+VICTIM_CFLAGS := -g -O1 -I. -D_GNU_SOURCE -pthread -Wall -Wno-unused-result -fno-builtin
+
+SO_LDFLAGS := -shared -Wl,-soname,libpoolscope.so -Wl,--version-script=preload/libpoolscope.map -Wl,-Bsymbolic-functions \
+              -Wl,--no-undefined -Wl,-z,now,-z,relro -Wl,--gc-sections -Wl,--as-needed
+REPORT_LIBS := -ldw -lelf -lstdc++ -lm
+CHECK_LIBS = $(shell pkg-config --libs check)
+
+# ---- what is made of what ---------------------------------------------------------------------------------------
+
+objects = $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard $(1))))
+
+CORE_OBJ := $(call objects,core/*/*.c)
+PRELOAD_OBJ := $(call objects,preload/*.c)
+REPORT_OBJ := $(call objects,report/*.c)
+TOOLS_OBJ := $(call objects,tools/*.c)
+SUPPORT_OBJ := $(call objects,tests/unit/support*.c)
+UNIT_OBJ := $(call objects,tests/unit/test_*.c)
+FUZZ_OBJ := $(call objects,tests/fuzz/*.c)
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+VICTIM_LIBS := $(patsubst tests/victims/%.c,$(B)/victims/%.so,$(sort $(wildcard tests/victims/lib*.c)))
+VICTIMS := $(patsubst tests/victims/%.c,$(B)/victims/%,\
+               $(sort $(filter-out tests/victims/lib%.c,$(wildcard tests/victims/*.c)))) \
+           $(patsubst tests/victims/%.cc,$(B)/victims/%,$(sort $(wildcard tests/victims/*.cc)))
+
+LIBCORE := $(if $(CORE_OBJ),$(B)/libcore.a)
+LIBREPORT := $(if $(REPORT_OBJ),$(B)/libreport.a)
+PRELOAD := $(if $(PRELOAD_OBJ),$(B)/libpoolscope.so)
+LAUNCHER := $(if $(TOOLS_OBJ),$(B)/poolscope)
+
+# Tests of a mode: programs under the preload make sense only where it is not built with a sanitizer.
+ifneq ($(filter $(MODE),release debug),)
+TESTS := $(PRELOAD) $(LAUNCHER) $(UNIT) $(VICTIMS) $(VICTIM_LIBS)
+else ifeq ($(MODE),fuzz)
+TESTS := $(FUZZ)
+else
+TESTS := $(UNIT)
+endif
+
+MAN := $(sort $(wildcard */*.[1-8] */*/*.[1-8]))
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all tests deps deps-check demo check install clean help FORCE
+.SECONDARY:
+
+all: $(PRELOAD) $(LAUNCHER)
+
+tests: $(TESTS)
+
+# ---- compile ----------------------------------------------------------------------------------------------------
+
+$(CORE_OBJ) $(PRELOAD_OBJ): private PSC_CFLAGS += $(GUEST_CFLAGS)
+$(TOOLS_OBJ): private PSC_CFLAGS += -DPSC_VERSION='"$(VERSION)"'
+
+# Changes when compiler or flags do, so that objects are made anew.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(CXX) $(PSC_CFLAGS) $(GUEST_CFLAGS) $(PSC_LDFLAGS) $(VICTIM_CFLAGS)' >$@.new
+	@cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
+
+$(B)/obj/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PSC_CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- link -------------------------------------------------------------------------------------------------------
+
+$(B)/libcore.a: $(CORE_OBJ)
+$(B)/libreport.a: $(REPORT_OBJ)
+$(B)/%.a:
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libpoolscope.so: $(PRELOAD_OBJ) $(LIBCORE) preload/libpoolscope.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(PSC_LDFLAGS) $(SO_LDFLAGS) -o $@ $(PRELOAD_OBJ) $(LIBCORE)
+
+# Of core the launcher needs the option parser alone.
+$(B)/poolscope: $(TOOLS_OBJ) $(LIBREPORT) $(LIBCORE)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(PSC_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(REPORT_LIBS)
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PSC_LDFLAGS) -o $@ $< $(SUPPORT_OBJ) -Wl,--start-group $(LIBREPORT) $(LIBCORE) -Wl,--end-group \
+	    $(CHECK_LIBS) $(UNIT_LIBS) $(REPORT_LIBS)
+
+$(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
+
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBREPORT) $(LIBCORE)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PSC_LDFLAGS) -o $@ $^ $(REPORT_LIBS)
+
+# A victim may say in a comment how it wants to be built: victim-flags: -O2 -static
+victim_flags = $(shell sed -n 's,^.*victim-flags: *\(.*[^ ]\) *\*/.*,\1,p' $<)
+
+$(B)/victims/%.so: tests/victims/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(VICTIM_CFLAGS) -fPIC -shared -o $@ $< $(victim_flags)
+
+$(B)/victims/%: tests/victims/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(VICTIM_CFLAGS) -o $@ $< $(victim_flags)
+
+$(B)/victims/%: tests/victims/%.cc $(B)/flags
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=gnu++17 $(VICTIM_CFLAGS) -o $@ $< $(victim_flags)
+
+-include $(patsubst %.o,%.d,$(CORE_OBJ) $(PRELOAD_OBJ) $(REPORT_OBJ) $(TOOLS_OBJ) $(SUPPORT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ))
+
+include $(wildcard tools/bench/bench.mk)
+
+# ---- what a person types ----------------------------------------------------------------------------------------
+
+deps:
+	@tools/deps.sh build demo
+
+deps-check:
+	@tools/deps.sh build demo check
+
+# Jobs for a make that is started here, unless the caller has said how many.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+demo: deps
+	@$(MAKE) --no-print-directory $(jobs) MODE=release all
+	@tools/demo/demo.sh build/release build/demo
+
+# In order: packages, all builds, then the tests of each.
+check: deps-check
+	@for mode in $$(tests/run --modes); do \
+	    $(MAKE) --no-print-directory $(jobs) MODE=$$mode tests || exit 1; done
+	@tests/run
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)
+	install -m 755 $(B)/poolscope $(DESTDIR)$(PREFIX)/bin/poolscope
+	install -m 755 $(B)/libpoolscope.so $(DESTDIR)$(LIBDIR)/libpoolscope.so
+	for page in $(MAN); do \
+	    dir=$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; \
+	    install -d $$dir && install -m 644 $$page $$dir/ || exit 1; done
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build/$(MODE)/libpoolscope.so and build/$(MODE)/poolscope'
+	@echo 'make deps       installs the packages that are missing (Debian, Ubuntu)'
+	@echo 'make demo       a program whose heap fragments, its summary and its page; all in build/demo/'
+	@echo 'make check      installs what the tests need, builds, runs every test'
+	@echo 'make tests      builds the tests of one MODE without running them; tests/run runs them'
+	@echo 'make bench      time and memory under poolscope and other allocators, side by side'
+	@echo 'make install    into PREFIX=$(PREFIX), below DESTDIR'
+	@echo 'make clean      removes build/'
+	@echo 'MODE=release|debug|asan|ubsan|tsan|fuzz, CC=gcc|clang, CFLAGS and LDFLAGS are added, V=1 shows the commands'

@@ -1,0 +1,78 @@
+#!/bin/sh
+# Installs what is missing of the packages for the purposes named: build, demo, check. Asks apt only when something is.
+set -u
+
+# purpose, package, how to see that it is there: cmd NAME, pc NAME (pkg-config), fuzzer (clang's library)
+packages='
+build gcc cmd:gcc
+build make cmd:make
+build binutils cmd:ar
+build pkg-config cmd:pkg-config
+build libc6-dev file:/usr/include/stdlib.h
+build g++ lib:stdc++
+build libunwind-dev pc:libunwind
+build libdw-dev pc:libdw
+build libelf-dev pc:libelf
+demo gnuplot-nox cmd:gnuplot
+demo python3 cmd:python3
+check check pc:check
+check g++ cmd:g++
+check clang cmd:clang
+check libclang-rt-dev fuzzer
+check groff cmd:groff
+check git cmd:git
+check perl cmd:perl
+check sqlite3 cmd:sqlite3
+check xz-utils cmd:xz
+check procps cmd:ps
+check redis-tools cmd:redis-benchmark
+'
+
+present() {
+    case $1 in
+    cmd:*) command -v "${1#cmd:}" >/dev/null ;;
+    pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
+    file:*) [ -e "${1#file:}" ] ;;
+    lib:*) file=$(gcc -print-file-name="lib${1#lib:}.so" 2>/dev/null) && [ -e "$file" ] ;;
+    fuzzer) ls "$(clang -print-runtime-dir 2>/dev/null)"/libclang_rt.fuzzer* >/dev/null 2>&1 ||
+        ls "$(clang -print-resource-dir 2>/dev/null)"/lib/linux/libclang_rt.fuzzer* >/dev/null 2>&1 ;;
+    esac
+}
+
+missing() {
+    echo "$packages" | while read -r purpose package probe; do
+        case " $purposes " in
+        *" ${purpose:-none} "*) present "$probe" || printf '%s ' "$package" ;;
+        esac
+    done
+}
+
+purposes=${*:-build}
+wanted=$(missing)
+[ -n "$wanted" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "poolscope: there is no apt-get here; please install what these Debian packages hold: $wanted" >&2
+    exit 1
+fi
+root=
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "poolscope: please install, as root: apt-get install $wanted" >&2
+        exit 1
+    fi
+    root=sudo
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1
+}
+echo "poolscope: installing $wanted"
+# shellcheck disable=SC2086
+if ! { apt install --no-install-recommends $wanted || { apt update && apt install --no-install-recommends $wanted; }; }; then
+    tail -n 20 "$log" >&2
+    echo "poolscope: could not install: $wanted" >&2
+    exit 1
+fi
