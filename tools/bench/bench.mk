@@ -1,0 +1,37 @@
+# Included by the Makefile. BENCH, ALLOC: names by commas. RUNS, SCALE: numbers. tools/bench/README.md explains.
+
+RUNS ?= 3
+SCALE ?= 1
+
+# Each call of malloc is to happen, and the flags are those of nobody's sanitizer.
+BENCH_CFLAGS := -std=gnu11 -O2 -g -I. -D_GNU_SOURCE -pthread $(WARN) \
+                -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+BENCH_SOURCES := $(sort $(wildcard tools/bench/workloads/*.c))
+BENCH_PROGRAMS := $(B)/bench/workloads $(B)/bench/measure $(B)/bench/count
+
+$(B)/bench/workloads: $(BENCH_SOURCES) tools/bench/workloads/bench.h tools/bench/bench.mk
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $(BENCH_SOURCES)
+
+$(B)/bench/measure: tools/bench/measure.c tools/bench/bench.mk
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) -static -o $@ $<
+
+$(B)/bench/count: tools/bench/count.c tools/bench/bench.mk
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $<
+
+.PHONY: bench bench-instructions bench-programs
+
+bench-programs: $(BENCH_PROGRAMS)
+
+bench:
+	@$(MAKE) --no-print-directory MODE=release all bench-programs
+	@tools/bench/run --build=build/release --bench='$(BENCH)' --alloc='$(ALLOC)' --runs=$(RUNS) --scale=$(SCALE)
+
+bench-instructions:
+	@$(MAKE) --no-print-directory MODE=release all bench-programs
+	@tools/bench/instructions --build=build/release --alloc='$(ALLOC)'
