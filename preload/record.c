@@ -92,7 +92,12 @@ static void arena_changed(const struct psc_arena *arena) {
                     (uint64_t)arena->cached_pages * PSC_PAGE_BYTES);
 }
 
+static void ranges_changed(uint64_t bytes) {
+    psc_track_ranges(bytes);
+}
+
 const struct psc_heap_hooks psc_record_hooks = {
+    .ranges_changed = ranges_changed,
     .pool_retired = retired,
     .pool_carved = carved,
     .arena_changed = arena_changed,

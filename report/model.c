@@ -47,8 +47,20 @@ static uint64_t larger(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-static void sum_fragmentation(struct psc_model *model) {
+/* Of pages that large blocks left behind. */
+static uint64_t cached_ranges(struct psc_load *load) {
+    uint64_t bytes = load->header->counters.cached_range_bytes;
+    if (bytes >> 47 == 0) {
+        return bytes;
+    }
+    psc_load_warn(load, "header: cached_range_bytes is %" PRIu64 ", more than an address space holds, and is left out",
+                  bytes);
+    return 0;
+}
+
+static void sum_fragmentation(struct psc_model *model, uint64_t cached_range_bytes) {
     struct psc_fragmentation *sums = &model->fragmentation;
+    sums->cached_bytes = cached_range_bytes;
     for (size_t i = 0; i < model->arena_count; i++) {
         sums->cached_bytes += model->arenas[i].cached_bytes;
     }
@@ -172,7 +184,7 @@ static void fill(struct psc_load *load) {
     psc_load_tables(load);
     psc_load_books(load);
     psc_load_extents(load);
-    sum_fragmentation(model);
+    sum_fragmentation(model, cached_ranges(load));
     sum_totals(load);
     find_lifetimes(load);
     lay_out_arenas(model);

@@ -1,4 +1,5 @@
 #include "core/base/os.h"
+#include "core/heap/churn.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
@@ -6,8 +7,6 @@
 #define REGION_ARENAS_LEAST 4u /* 16 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
 #define CACHED_PAGES_LEAST 1024u /* so many pages of free slots may always wait */
-#define WINDOWS 4u               /* of the time that pages wait: how often we look for those that waited long enough */
-#define OFTEN 4u                 /* times in a window that a slot goes round for which we keep pages */
 
 struct psc_lock psc_arena_lock;
 
@@ -22,11 +21,7 @@ static struct {
     uint64_t pooled_slots;
     uint64_t cached_pages;
     uint32_t purge_ms;
-    /* Slots taken and given back since `window_ms`. What is both, goes round: that many slots' pages will soon be wanted. */
-    uint64_t window_ms;
-    uint64_t taken;
-    uint64_t given;
-    uint64_t went_round; /* in the window before */
+    struct psc_churn churn; /* in slots */
 } arenas = {.purge_ms = 1000};
 
 uint32_t psc_arena_count(void) {
@@ -39,6 +34,10 @@ struct psc_arena *psc_arena_at(uint32_t index) {
 
 void psc_arena_set_purge(uint32_t milliseconds) {
     PSC_STORE(&arenas.purge_ms, milliseconds);
+}
+
+uint32_t psc_arena_purge_ms(void) {
+    return PSC_LOAD(&arenas.purge_ms);
 }
 
 /* ---- bits of slots --------------------------------------------------------------------------------------------- */
@@ -232,25 +231,14 @@ static bool sweep(uint64_t before_ms, uint64_t keep) {
     return arenas.cached_pages < had;
 }
 
-static uint64_t least_of(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 static uint64_t most_of(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-/* A sixteenth of what pools hold, or what goes round often if that is more: a program that drops and makes the same amount
- * again and again must not fault in its pages each time, one that drops what it will not need soon must not keep them. */
+/* A sixteenth of what pools hold, or what goes round often if that is more. */
 static uint64_t cached_pages_most(void) {
-    uint64_t round = most_of(arenas.went_round, least_of(arenas.taken, arenas.given)) / OFTEN;
-    return most_of(CACHED_PAGES_LEAST, most_of(arenas.pooled_slots / 16, round) * PSC_SLOT_PAGES);
-}
-
-static void begin_window(uint64_t now) {
-    arenas.window_ms = now;
-    arenas.went_round = least_of(arenas.taken, arenas.given);
-    arenas.taken = arenas.given = 0;
+    uint64_t slots = most_of(arenas.pooled_slots / 16, psc_churn_worth(&arenas.churn));
+    return most_of(CACHED_PAGES_LEAST, slots * PSC_SLOT_PAGES);
 }
 
 static void purge_when_due(uint64_t now) {
@@ -261,8 +249,7 @@ static void purge_when_due(uint64_t now) {
     if (arenas.cached_pages > cached_pages_most()) {
         sweep(UINT64_MAX, cached_pages_most() / 2);
     }
-    if (now - arenas.window_ms > arenas.purge_ms / WINDOWS) {
-        begin_window(now);
+    if (psc_churn_turn(&arenas.churn, now, arenas.purge_ms / PSC_WINDOWS)) {
         sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0);
     }
 }
@@ -275,10 +262,14 @@ bool psc_arena_purge(bool all) {
 }
 
 static bool release_arena(struct psc_arena *arena) {
-    if (arena->base == NULL || arena->free_slots != PSC_SLOTS || !psc_os_unmap(arena->base, PSC_ARENA_BYTES)) {
+    if (arena->base == NULL || arena->free_slots != PSC_SLOTS) {
         return false;
     }
-    psc_radix_set_arena(arena->base, NULL);
+    psc_radix_set_arena(arena->base, NULL); /* first: once unmapped, the range may be another thread's large block */
+    if (!psc_os_unmap(arena->base, PSC_ARENA_BYTES)) {
+        psc_radix_set_arena(arena->base, arena);
+        return false;
+    }
     forget_all_pages(arena);
     arena->base = NULL;
     arena->committed = false;
@@ -309,7 +300,7 @@ static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots)
     }
     arena->free_slots -= slots;
     arenas.pooled_slots += slots;
-    arenas.taken += slots;
+    arenas.churn.taken += slots;
 }
 
 static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t pages) {
@@ -336,7 +327,7 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     }
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;
-    arenas.given += slots;
+    arenas.churn.given += slots;
     note_room(arena);
 }
 

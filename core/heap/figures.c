@@ -1,6 +1,7 @@
 #include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
+#include "core/heap/range.h"
 
 /* Blocks that the program holds: handed out, and not handed back. */
 static uint32_t live_blocks(const struct psc_pool *pool) {
@@ -63,6 +64,7 @@ void psc_heap_measure(struct psc_heap_figures *figures) {
     for (uint32_t i = 0; i < figures->arenas; i++) {
         figures->cached_bytes += (uint64_t)PSC_LOAD(&psc_arena_at(i)->cached_pages) * PSC_PAGE_BYTES;
     }
+    figures->cached_bytes += psc_range_bytes();
     uint64_t blocks, bytes;
     psc_large_measure(&blocks, &bytes);
     figures->large_blocks += blocks;

@@ -8,6 +8,7 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
+#include "core/heap/range.h"
 
 struct psc_heap_hooks psc_hooks;
 struct psc_pool psc_pool_none;
@@ -86,18 +87,17 @@ static void *alloc_span(size_t bytes, bool zeroed) {
     return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
 }
 
-/* Fresh from the kernel, so zeroed. */
-static void *alloc_mapped(size_t alignment, size_t bytes) {
+static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
     if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX) {
         return no_memory();
     }
-    void *p = psc_large_alloc(alignment, bytes > 0 ? bytes : 1);
+    void *p = psc_large_alloc(alignment, bytes > 0 ? bytes : 1, zeroed);
     return p != NULL ? p : no_memory();
 }
 
 PSC_NOINLINE static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
     bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
-    return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes);
+    return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes, zeroed);
 }
 
 void *psc_heap_alloc(size_t bytes) {
@@ -304,7 +304,8 @@ bool psc_heap_trim(void) {
         psc_heap_lay_down(psc_heap_self);
     }
     psc_heap_each(collect_idle, NULL);
-    return psc_arena_purge(true);
+    bool went = psc_range_release();
+    return psc_arena_purge(true) || went;
 }
 
 void psc_heap_fork_prepare(void) {

@@ -18,6 +18,8 @@ struct psc_heap_hooks {
     void (*pool_carved)(struct psc_note *note, uint32_t carved, uint32_t stale_pages);
     /* Slots changed; called under the heap's lock of arenas: must not call the heap. */
     void (*arena_changed)(const struct psc_arena *arena);
+    /* Of the pages that large blocks left behind, so many bytes are kept for the next ones. Called under a lock of the heap. */
+    void (*ranges_changed)(uint64_t bytes);
 };
 
 /* The hooks must stay valid for the life of the process. Pools made before are not reported. */
@@ -82,7 +84,7 @@ struct psc_heap_figures {
     uint64_t live_block_bytes;
     uint64_t pinned_bytes; /* committed bytes of pools with live blocks, less these blocks */
     uint64_t empty_bytes;  /* committed bytes of pools without */
-    uint64_t cached_bytes; /* pages of free slots that have not gone back */
+    uint64_t cached_bytes; /* pages of free slots, and of large blocks that are no more, that have not gone back */
     uint64_t stale_bytes;  /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
     uint64_t large_blocks; /* spans among them */
     uint64_t large_bytes;  /* mapped, or of a span's pages */

@@ -28,6 +28,8 @@ bool psc_arena_release(void);
 uint32_t psc_arena_count(void);
 struct psc_arena *psc_arena_at(uint32_t index);
 void psc_arena_set_purge(uint32_t milliseconds);
+uint32_t psc_arena_purge_ms(void);
+#define PSC_WINDOWS 4u /* of the time that pages wait: how often we look for those that waited long enough */
 
 /* Calls `visit` for each pool of each arena. */
 void psc_arena_each_pool(void (*visit)(struct psc_pool *pool, void *context), void *context);
@@ -88,7 +90,7 @@ void psc_heap_each(void (*visit)(struct psc_heap *heap, void *context), void *co
 
 /* ---- large.c ---- */
 
-void *psc_large_alloc(size_t alignment, size_t bytes);
+void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed);
 void psc_large_free(struct psc_large *large);
 void *psc_large_resize(struct psc_large *large, size_t bytes);
 void psc_large_measure(uint64_t *blocks, uint64_t *bytes);

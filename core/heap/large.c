@@ -2,6 +2,7 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
+#include "core/heap/range.h"
 
 static struct {
     struct psc_lock lock; /* of unused descriptors and the figures */
@@ -33,38 +34,42 @@ static void count(int64_t blocks, int64_t bytes) {
     PSC_ADD(&large_blocks.bytes, (uint64_t)bytes);
 }
 
-/* A range that the kernel will not unmap for want of a VMA keeps its addresses, but not its pages. */
-static void unmap(void *base, size_t bytes) {
-    if (!psc_os_unmap(base, bytes)) {
-        psc_os_purge(base, bytes);
-    }
+/* Gives up all address space that nobody uses, and tries again. */
+PSC_COLD static void *map_in_need(size_t bytes, size_t alignment) {
+    bool went = psc_heap_trim();
+    went |= psc_arena_release();
+    return went ? psc_os_map_aligned(bytes, alignment, true) : NULL;
 }
 
-static void *map_registered(struct psc_large *large, size_t bytes, size_t alignment) {
-    char *base = psc_os_map_aligned(bytes, alignment, true);
+static void *get_pages(size_t bytes, size_t alignment, bool zeroed) {
+    void *base = !zeroed && alignment == PSC_PAGE_BYTES ? psc_range_take(bytes) : NULL;
     if (base == NULL) {
-        psc_heap_trim();
-        base = psc_arena_release() ? psc_os_map_aligned(bytes, alignment, true) : NULL;
+        base = psc_os_map_aligned(bytes, alignment, true);
     }
+    return base != NULL ? base : map_in_need(bytes, alignment);
+}
+
+static void *map_registered(struct psc_large *large, size_t bytes, size_t alignment, bool zeroed) {
+    char *base = get_pages(bytes, alignment, zeroed);
     if (base == NULL) {
         return NULL;
     }
     large->base = base;
     large->bytes = bytes;
     if (!psc_radix_set_large(base, large)) {
-        unmap(base, bytes);
+        psc_range_give(base, bytes);
         return NULL;
     }
     return base;
 }
 
-void *psc_large_alloc(size_t alignment, size_t bytes) {
+void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed) {
     bytes = psc_round_up(bytes, PSC_PAGE_BYTES);
     struct psc_large *large = take_descriptor();
     if (large == NULL) {
         return NULL;
     }
-    void *base = map_registered(large, bytes, alignment > PSC_PAGE_BYTES ? alignment : PSC_PAGE_BYTES);
+    void *base = map_registered(large, bytes, alignment > PSC_PAGE_BYTES ? alignment : PSC_PAGE_BYTES, zeroed);
     if (base == NULL) {
         give_descriptor(large);
         return NULL;
@@ -82,7 +87,7 @@ void psc_large_free(struct psc_large *large) {
     }
     give_descriptor(large);
     count(-1, -(int64_t)bytes);
-    unmap(base, bytes);
+    psc_range_give(base, bytes);
 }
 
 /* Moves the pages to a range that is registered before they arrive, so that nothing can fail half-way. */
@@ -93,14 +98,14 @@ static void *move(struct psc_large *large, size_t bytes) {
         return NULL;
     }
     if (!psc_radix_set_large(base, large)) {
-        unmap(base, bytes);
+        psc_os_unmap(base, bytes);
         return NULL;
     }
     psc_radix_set_large(old, NULL);
     if (!psc_os_move(old, large->bytes, base, bytes)) {
         psc_radix_set_large(old, large);
         psc_radix_set_large(base, NULL);
-        unmap(base, bytes);
+        psc_os_unmap(base, bytes);
         return NULL;
     }
     return base;
@@ -128,13 +133,16 @@ void psc_large_measure(uint64_t *blocks, uint64_t *bytes) {
 }
 
 void psc_large_fork_prepare(void) {
+    psc_range_fork_prepare();
     psc_lock_take(&large_blocks.lock);
 }
 
 void psc_large_fork_parent(void) {
     psc_lock_release(&large_blocks.lock);
+    psc_range_fork_parent();
 }
 
 void psc_large_fork_child(void) {
     psc_lock_reset(&large_blocks.lock);
+    psc_range_fork_child();
 }

@@ -137,6 +137,12 @@ void psc_track_extent_reset(void) {
     memset(free_extents, 0, sizeof free_extents);
 }
 
+void psc_track_ranges(uint64_t cached_bytes) {
+    if (psc_track_current() != 0) {
+        PSC_STORE(&psc_track.header->counters.cached_range_bytes, cached_bytes);
+    }
+}
+
 /* ---- arenas -------------------------------------------------------------------------------------------------- */
 
 #define ARENAS_MAX (PSC_TRACK_TABLE_CHUNKS * (PSC_CHUNK_BYTES / sizeof(struct psc_wire_arena)))

@@ -73,6 +73,9 @@ void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pag
 void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_ARENA_SLOTS / 64],
                      const uint64_t cached[PSC_ARENA_SLOTS / 64], uint64_t cached_bytes);
 
+/* Of the pages that large blocks left behind, so many bytes have not gone back. */
+void psc_track_ranges(uint64_t cached_bytes);
+
 /* Block `index` of the pool was handed out for a request of `requested` bytes. Walks the stack, sets the tag.
  * May take a snapshot. `tags` NULL: counted as dropped. */
 void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested, size_t block_bytes);

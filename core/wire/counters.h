@@ -17,6 +17,7 @@
     COUNTER(dropped_events, "allocations that could not be recorded with their site")                      \
     COUNTER(unrecorded_frees, "frees of blocks that carry no tag: inherited, or made before recording began") \
     COUNTER(heap_metadata_bytes, "bytes of the heap's own tables")                                         \
+    COUNTER(cached_range_bytes, "pages that large blocks left behind and that have not gone back")         \
     COUNTER(tracker_private_bytes, "bytes of the tracker's tables outside the trace")                      \
     COUNTER(snapshots_taken, "snapshots taken, those thinned out included")                                \
     COUNTER(snapshot_ns, "time spent taking snapshots, in nanoseconds")                                    \
