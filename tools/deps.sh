@@ -10,7 +10,7 @@ build binutils cmd:ar
 build pkg-config cmd:pkg-config
 build libc6-dev file:/usr/include/stdlib.h
 build g++ lib:stdc++
-build libunwind-dev pc:libunwind
+check libunwind-dev pc:libunwind
 build libdw-dev pc:libdw
 build libelf-dev pc:libelf
 demo gnuplot-nox cmd:gnuplot
