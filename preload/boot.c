@@ -177,7 +177,12 @@ static void start_passive(void) {
     psc_lock_release(&boot_lock);
 }
 
+static void ended(void) {
+    psc_track_end(PSC_END_EXIT);
+}
+
 __attribute__((constructor)) static void constructor(void) {
+    at_quick_exit(ended);
     if (program_uses_ours()) {
         psc_preload_recording();
     } else {
@@ -188,11 +193,11 @@ __attribute__((constructor)) static void constructor(void) {
 /* ---- the end --------------------------------------------------------------------------------------------------- */
 
 __attribute__((destructor)) static void destructor(void) {
-    psc_track_end(PSC_END_EXIT);
+    ended();
 }
 
 PSC_EXPORT _Noreturn void _exit(int status) {
-    psc_track_end(PSC_END_EXIT);
+    ended();
     for (;;) {
         syscall(SYS_exit_group, status);
     }

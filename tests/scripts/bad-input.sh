@@ -73,8 +73,15 @@ rm -rf nowhere place/* poolscope-* link*
 [ -z "$(ls place)" ] || fail "a trace was left under a limit of file size: $(ls place)"
 rm -rf place/*
 
+# -- a sound trace, by whose size the limits below are chosen
+mkdir kept
+under "out=$scratch/kept/sound.trace" "$VICTIMS/writes" lines >out 2>err || fail "writes: $(cat err)"
+[ -s kept/sound.trace ] || fail 'no trace to damage'
+size=$(stat -c %s kept/sound.trace)
+kilobytes_used=$(du -k kept/sound.trace | cut -f1)
+
 # -- a limit of file size in mid-run: the program does not notice
-(ulimit -f 2048; under "out=$scratch/limited.trace" "$VICTIMS/writes" lines >out 2>err; echo $? >status)
+(ulimit -f $((size / 2048)); under "out=$scratch/limited.trace" "$VICTIMS/writes" lines >out 2>err; echo $? >status)
 [ "$(cat status out)" = "$(printf '0\nok')" ] || fail "RLIMIT_FSIZE: $(cat status out err)"
 [ "$(wc -l <lines)" -eq 300 ] || fail 'RLIMIT_FSIZE: the program lost lines'
 what='RLIMIT_FSIZE'
@@ -97,7 +104,7 @@ full_disk 100000
 case $? in
 99 | 1) echo 'no tmpfs can be mounted here: full disk not tested' ;;
 *)
-    for kilobytes in 8 64 200 500 800; do
+    for kilobytes in 8 64 $((kilobytes_used / 4)) $((kilobytes_used / 2)) $((kilobytes_used * 4 / 5)); do
         rm -f lines ./*.trace
         full_disk $kilobytes
         what="full disk of $kilobytes KiB"
@@ -123,8 +130,7 @@ fi
 
 # -- damaged traces: said, never a crash, never without end
 rm -f ./*.trace
-under "out=$scratch/sound.trace" "$VICTIMS/writes" lines >out 2>err || fail "writes: $(cat err)"
-[ -s sound.trace ] || fail 'no trace to damage'
+mv kept/sound.trace .
 "$poolscope" report sound.trace >sound.txt || fail 'report of a sound trace'
 
 # reads TRACE WHAT: ends by itself, with 0 or 1, and says something
@@ -139,7 +145,6 @@ reads() {
             fail "report of $2: no JSON"
     done
 }
-size=$(stat -c %s sound.trace)
 for at in 0 1 7 8 100 4095 4096 32768 65535 65536 65537 \
     $((size / 7)) $((size / 3)) $((size / 2)) $((size - 65536)) $((size - 1)); do
     head -c "$at" sound.trace >cut.trace

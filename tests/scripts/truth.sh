@@ -163,12 +163,11 @@ under "out=$scratch/exec" "$VICTIMS/ends" exec >out 2>err
 for trace in exec/*.trace; do json "$trace"; done
 python3 - <<'END' || fail 'ends'
 from facts import *
-for how in "return exit _exit _Exit abort kill segv".split():
+for how in "return exit _exit _Exit quick_exit abort kill segv".split():
     facts = load(f"end_{how}.trace")
     expect(f"end of {how}", facts["process"]["end"], "killed" if how in ("abort", "kill", "segv") else "exit")
     expect(f"kept at {how}", made_by(facts, "keep"), (1000, 64000, 1000, 64000))
     check_parts(facts)
-expect("kept at quick_exit", made_by(load("end_quick_exit.trace"), "keep"), (1000, 64000, 1000, 64000))
 two = [load(name[:-5]) for name in glob.glob("exec/*.json")]
 expect("ends of an exec chain", sorted(f["process"]["end"] for f in two), ["exec", "exit"])
 expect("pids of an exec chain", len({f["process"]["pid"] for f in two}), 1)
