@@ -145,8 +145,8 @@ bool psc_preload_recording(void) {
 typedef void *(*psc_alloc_function)(size_t bytes);
 typedef void (*psc_free_function)(void *p);
 
-/* Tried out rather than compared by address: in a program that is not position-independent and takes malloc's address, its
- * own stub stands for it. */
+/* Tried out rather than compared by address: in a program that is not position-independent and takes malloc's address,
+ * its own stub stands for it. */
 static bool program_uses_ours(void) {
     psc_alloc_function alloc = (psc_alloc_function)(uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
     psc_free_function release = (psc_free_function)(uintptr_t)dlsym(RTLD_DEFAULT, "free");

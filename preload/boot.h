@@ -1,5 +1,5 @@
-/* How the preload comes to life, and what it does at the turns of a process: first allocation, thread birth and death, fork,
- * exit. The one place, with record.c, that knows the heap and the tracker. */
+/* How the preload comes to life, and what it does at the turns of a process: first allocation, thread birth and death,
+ * fork, exit. The one place, with record.c, that knows the heap and the tracker. */
 #ifndef PSC_PRELOAD_BOOT_H
 #define PSC_PRELOAD_BOOT_H
 

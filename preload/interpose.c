@@ -1,8 +1,8 @@
 /* The malloc family as the program sees it: POSIX.1-2017, C23 and what glibc adds, with glibc's behaviour where the
  * standards leave room (realloc(p, 0) frees and returns NULL; malloc(0) returns a block).
  *
- * C++'s operators are not defined: libstdc++'s call these, with new-handlers and bad_alloc as the standard has them, and a
- * program that replaces some of them keeps its own. */
+ * C++'s operators are not defined: libstdc++'s call these, with new-handlers and bad_alloc as the standard has them,
+ * and a program that replaces some of them keeps its own. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>

@@ -82,9 +82,7 @@ static void write_choices(const char *choices, char *buffer, size_t bytes) {
 
 const char *psc_option_allowed(const struct psc_option *option, char *buffer, size_t bytes) {
     switch (option->kind) {
-    case PSC_OPTION_IS_CHOICE:
-        write_choices(option->choices, buffer, bytes);
-        break;
+    case PSC_OPTION_IS_CHOICE: write_choices(option->choices, buffer, bytes); break;
     case PSC_OPTION_IS_NUMBER:
         if (option->unit[0] != '\0') {
             psc_format(buffer, bytes, "a time from %u to %ums, such as 500ms or 1s", option->min, option->max);
@@ -92,9 +90,7 @@ const char *psc_option_allowed(const struct psc_option *option, char *buffer, si
             psc_format(buffer, bytes, "a number from %u to %u", option->min, option->max);
         }
         break;
-    case PSC_OPTION_IS_TEXT:
-        psc_format(buffer, bytes, "a text of 1 to %d bytes", PSC_OPTION_TEXT_MAX - 1);
-        break;
+    case PSC_OPTION_IS_TEXT: psc_format(buffer, bytes, "a text of 1 to %d bytes", PSC_OPTION_TEXT_MAX - 1); break;
     }
     return buffer;
 }
@@ -132,8 +128,8 @@ static bool complain_of_value(const struct hearer *hearer, const struct psc_opti
     char message[MESSAGE_BYTES];
     char printable[SHOWN_BYTES];
     char allowed[SHOWN_BYTES * 2];
-    psc_format(message, sizeof(message), "option %s cannot be '%s'; it takes %s", option->name,
-               shown(value, printable), psc_option_allowed(option, allowed, sizeof(allowed)));
+    psc_format(message, sizeof(message), "option %s cannot be '%s'; it takes %s", option->name, shown(value, printable),
+               psc_option_allowed(option, allowed, sizeof(allowed)));
     complain(hearer, message);
     return false;
 }
@@ -163,7 +159,7 @@ static uint64_t scale_of(const char *suffix, bool is_time) {
         bool is_time;
         uint64_t scale;
     } scales[] = {
-        {"ms", true, 1},     {"s", true, 1000},        {"k", false, 1 << 10}, {"K", false, 1 << 10},
+        {"ms", true, 1},       {"s", true, 1000},     {"k", false, 1 << 10}, {"K", false, 1 << 10},
         {"m", false, 1 << 20}, {"M", false, 1 << 20}, {"g", false, 1 << 30}, {"G", false, 1 << 30},
     };
     for (size_t i = 0; i < PSC_COUNT_OF(scales); i++) {
@@ -203,12 +199,9 @@ static bool read_text(const char *value, char *field) {
 
 static bool read_value(struct psc_options *options, const struct psc_option *option, const char *value) {
     switch (option->kind) {
-    case PSC_OPTION_IS_CHOICE:
-        return read_choice(option, value, number_field(options, option));
-    case PSC_OPTION_IS_NUMBER:
-        return read_number(option, value, number_field(options, option));
-    case PSC_OPTION_IS_TEXT:
-        return read_text(value, text_field(options, option));
+    case PSC_OPTION_IS_CHOICE: return read_choice(option, value, number_field(options, option));
+    case PSC_OPTION_IS_NUMBER: return read_number(option, value, number_field(options, option));
+    case PSC_OPTION_IS_TEXT: return read_text(value, text_field(options, option));
     }
     return false;
 }

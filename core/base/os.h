@@ -23,7 +23,8 @@ void *psc_os_map(size_t bytes);
 bool psc_os_unmap(void *address, size_t bytes);
 /* Grows or shrinks a mapping where it is. False: unchanged. */
 bool psc_os_resize(void *address, size_t old_bytes, size_t new_bytes);
-/* Moves the pages of a mapping over a reserved range of `new_bytes`, and gives it that size. False: both are unchanged. */
+/* Moves the pages of a mapping over a reserved range of `new_bytes`, and gives it that size. False: both are unchanged.
+ */
 bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes);
 /* Zeroed pages that a forked child finds zeroed again. NULL: none. */
 void *psc_os_map_wiped_on_fork(size_t bytes);
@@ -34,13 +35,15 @@ size_t psc_os_address_space_limit(void);
 uint64_t psc_os_monotonic_ns(void);
 uint64_t psc_os_realtime_ns(void);
 
-/* Creates a new regular file of `bytes` (a hole), mode 0600, never through a link, and maps it shared: over `at` if that is not
- * NULL (replacing what is there), else anywhere. Returns the address, or NULL with errno set (EEXIST among others); no descriptor stays open. */
+/* Creates a new regular file of `bytes` (a hole), mode 0600, never through a link, and maps it shared: over `at` if
+ * that is not NULL (replacing what is there), else anywhere. Returns the address, or NULL with errno set (EEXIST among
+ * others); no descriptor stays open. */
 void *psc_os_create_mapped(const char *path, size_t bytes, void *at);
-/* Gets disk space for a range of a file mapping before it is touched, so that touching it cannot raise SIGBUS. `path` names the
- * file for kernels that need a descriptor (before 5.14). 0 or an errno value. */
+/* Gets disk space for a range of a file mapping before it is touched, so that touching it cannot raise SIGBUS. `path`
+ * names the file for kernels that need a descriptor (before 5.14). 0 or an errno value. */
 int psc_os_back_with_space(void *address, size_t bytes, const char *path, size_t file_offset);
-/* Cuts the file down to `bytes` if `path` still names the file that is mapped at `mapped` with inode and device as recorded at creation. */
+/* Cuts the file down to `bytes` if `path` still names the file that is mapped at `mapped` with inode and device as
+ * recorded at creation. */
 struct psc_os_file_id {
     uint64_t device;
     uint64_t inode;

@@ -145,14 +145,22 @@ const char *psc_errno_text(int error, char *buffer, size_t bytes) {
         int error;
         const char *text;
     } known[] = {
-        {ENOENT, "no such file or directory"}, {EACCES, "permission denied"},
-        {EPERM, "operation not permitted"},    {EROFS, "read-only file system"},
-        {ENOSPC, "no space left on device"},   {EDQUOT, "disk quota exceeded"},
-        {ENOMEM, "no memory"},                 {EEXIST, "file exists"},
-        {ENOTDIR, "not a directory"},          {EISDIR, "is a directory"},
-        {EFBIG, "file size limit reached"},    {EMFILE, "too many open files"},
-        {ENFILE, "too many open files"},       {ELOOP, "too many symbolic links"},
-        {ENAMETOOLONG, "file name too long"},  {EINVAL, "invalid argument"},
+        {ENOENT, "no such file or directory"},
+        {EACCES, "permission denied"},
+        {EPERM, "operation not permitted"},
+        {EROFS, "read-only file system"},
+        {ENOSPC, "no space left on device"},
+        {EDQUOT, "disk quota exceeded"},
+        {ENOMEM, "no memory"},
+        {EEXIST, "file exists"},
+        {ENOTDIR, "not a directory"},
+        {EISDIR, "is a directory"},
+        {EFBIG, "file size limit reached"},
+        {EMFILE, "too many open files"},
+        {ENFILE, "too many open files"},
+        {ELOOP, "too many symbolic links"},
+        {ENAMETOOLONG, "file name too long"},
+        {EINVAL, "invalid argument"},
         {EIO, "input/output error"},
     };
     for (size_t i = 0; i < PSC_COUNT_OF(known); i++) {

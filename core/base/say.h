@@ -4,8 +4,9 @@
 
 #include "core/base/compiler.h"
 
-/* Formats into `buffer` of `bytes`, always NUL-terminated when bytes > 0, cut off if longer; returns the length written.
- * Knows %s %c %d %u %x %p %zu %ld %lu %lx %llu %% without flags or widths. No malloc, no locale; signal safe. */
+/* Formats into `buffer` of `bytes`, always NUL-terminated when bytes > 0, cut off if longer; returns the length
+ * written. Knows %s %c %d %u %x %p %zu %ld %lu %lx %llu %% without flags or widths. No malloc, no locale; signal safe.
+ */
 size_t psc_format(char *buffer, size_t bytes, const char *format, ...) PSC_PRINTF(3, 4);
 
 /* One line to stderr; the newline is added. errno is preserved. */

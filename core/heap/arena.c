@@ -331,8 +331,8 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     note_room(arena);
 }
 
-/* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they are: see
- * the invariants. */
+/* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they
+ * are: see the invariants. */
 static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint32_t slots, struct psc_heap *owner) {
     struct psc_pool *pool = &arena->pools[first];
     pool->base = arena->base + (size_t)first * PSC_SLOT_BYTES;

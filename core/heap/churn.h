@@ -1,5 +1,5 @@
-/* What goes round: memory that is given back and taken again within a short time. How much of it there is decides how many
- * free pages are kept. The owner of the struct has a lock for it; units are the owner's. */
+/* What goes round: memory that is given back and taken again within a short time. How much of it there is decides how
+ * many free pages are kept. The owner of the struct has a lock for it; units are the owner's. */
 #ifndef PSC_CORE_HEAP_CHURN_H
 #define PSC_CORE_HEAP_CHURN_H
 
@@ -18,8 +18,8 @@ PSC_INLINE uint64_t psc_churn_round(const struct psc_churn *churn) {
     return churn->taken < churn->given ? churn->taken : churn->given;
 }
 
-/* What is worth keeping: a program that drops and makes the same amount again and again must not fault in its pages each
- * time, one that drops what it will not need soon must not keep them. */
+/* What is worth keeping: a program that drops and makes the same amount again and again must not fault in its pages
+ * each time, one that drops what it will not need soon must not keep them. */
 PSC_INLINE uint64_t psc_churn_worth(const struct psc_churn *churn) {
     uint64_t round = psc_churn_round(churn);
     return (round > churn->went_round ? round : churn->went_round) / PSC_CHURN_OFTEN;

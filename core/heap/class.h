@@ -37,12 +37,12 @@ PSC_INLINE uint32_t psc_class_bytes(uint32_t class_index) {
     return (9 + step) << (group + 5);
 }
 
-/* Slots of a pool of this class: the fewest that hold four blocks and waste at most 1/16 of the pool at its end; else those
- * that waste least. */
+/* Slots of a pool of this class: the fewest that hold four blocks and waste at most 1/16 of the pool at its end; else
+ * those that waste least. */
 uint32_t psc_class_slots(uint32_t class_index);
 
-/* The smallest class whose blocks hold `bytes` and all begin at multiples of `alignment` (a power of two, at most a slot);
- * PSC_CLASS_COUNT if there is none. */
+/* The smallest class whose blocks hold `bytes` and all begin at multiples of `alignment` (a power of two, at most a
+ * slot); PSC_CLASS_COUNT if there is none. */
 uint32_t psc_class_of_aligned(size_t bytes, size_t alignment);
 
 #endif

@@ -132,9 +132,9 @@ PSC_INLINE struct psc_pool *pool_of(const struct psc_arena *arena, const void *p
 #define NO_BLOCK UINT32_MAX
 
 /* p lies in the pool's slots. NO_BLOCK unless a block that was ever handed out begins there.
- * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most 2^15
- * bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D. Lemire,
- * O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). */
+ * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most
+ * 2^15 bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D.
+ * Lemire, O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). */
 PSC_INLINE uint32_t index_in(const struct psc_pool *pool, const void *p) {
     uint32_t offset = (uint32_t)((const char *)p - pool->base);
     uint64_t product = (uint64_t)offset * pool->reciprocal;
@@ -237,8 +237,13 @@ static void describe_large(const void *p, struct psc_block *block) {
     if (large == NULL) {
         psc_die(PSC_DIE_FOREIGN, p);
     }
-    *block = (struct psc_block){.note = &large->note, .base = large->base, .bytes = large->bytes,
-                                .class_index = PSC_CLASS_COUNT, .capacity = 1, .carved = 1, .used = 1};
+    *block = (struct psc_block){.note = &large->note,
+                                .base = large->base,
+                                .bytes = large->bytes,
+                                .class_index = PSC_CLASS_COUNT,
+                                .capacity = 1,
+                                .carved = 1,
+                                .used = 1};
 }
 
 static void refuse_freed(const struct psc_pool *pool, uint32_t index, const void *p) {
@@ -257,9 +262,14 @@ void psc_heap_block(const void *p, struct psc_block *block) {
     struct psc_pool *pool = pool_of(arena, p);
     uint32_t index = index_of(pool, p);
     refuse_freed(pool, index, p);
-    *block = (struct psc_block){.note = &pool->note, .base = pool->base, .bytes = pool->block_bytes, .index = index,
-                                .class_index = pool->class_index, .capacity = pool->capacity,
-                                .carved = PSC_LOAD(&pool->carved), .used = PSC_LOAD(&pool->used),
+    *block = (struct psc_block){.note = &pool->note,
+                                .base = pool->base,
+                                .bytes = pool->block_bytes,
+                                .index = index,
+                                .class_index = pool->class_index,
+                                .capacity = pool->capacity,
+                                .carved = PSC_LOAD(&pool->carved),
+                                .used = PSC_LOAD(&pool->used),
                                 .stale_pages = PSC_LOAD(&pool->stale_pages)};
 }
 

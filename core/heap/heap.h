@@ -1,9 +1,10 @@
 /* The allocator. Has never heard of a tracker: it offers notes (16 bytes per pool and large block) and hooks.
  *
- * All functions may be called by any thread, at any time from the first instruction of the process to its last, also where
- * libc is not set up yet or is going down; none from a signal handler that interrupted one of them. Sizes are bytes.
- * Returned blocks are aligned to 16 bytes at least. Failure of an allocation is NULL and errno ENOMEM; errno is untouched
- * otherwise. A pointer that is not the start of a live block of ours ends the process with a fixed sentence and SIGABRT. */
+ * All functions may be called by any thread, at any time from the first instruction of the process to its last, also
+ * where libc is not set up yet or is going down; none from a signal handler that interrupted one of them. Sizes are
+ * bytes. Returned blocks are aligned to 16 bytes at least. Failure of an allocation is NULL and errno ENOMEM; errno is
+ * untouched otherwise. A pointer that is not the start of a live block of ours ends the process with a fixed sentence
+ * and SIGABRT. */
 #ifndef PSC_CORE_HEAP_HEAP_H
 #define PSC_CORE_HEAP_HEAP_H
 
@@ -18,7 +19,8 @@ struct psc_heap_hooks {
     void (*pool_carved)(struct psc_note *note, uint32_t carved, uint32_t stale_pages);
     /* Slots changed; called under the heap's lock of arenas: must not call the heap. */
     void (*arena_changed)(const struct psc_arena *arena);
-    /* Of the pages that large blocks left behind, so many bytes are kept for the next ones. Called under a lock of the heap. */
+    /* Of the pages that large blocks left behind, so many bytes are kept for the next ones. Called under a lock of the
+     * heap. */
     void (*ranges_changed)(uint64_t bytes);
 };
 
@@ -33,8 +35,8 @@ void *psc_heap_alloc_zeroed(size_t bytes);
 void *psc_heap_alloc_aligned(size_t alignment, size_t bytes);
 /* p may be NULL. */
 void psc_heap_free(void *p);
-/* Gives the block a size of `bytes` without copying: where it is, or (large blocks) by moving pages. Returns its address, or
- * NULL when it must be copied: the block is then unchanged. errno is untouched. */
+/* Gives the block a size of `bytes` without copying: where it is, or (large blocks) by moving pages. Returns its
+ * address, or NULL when it must be copied: the block is then unchanged. errno is untouched. */
 void *psc_heap_resize(void *p, size_t bytes);
 
 /* What is known of a live block. */
@@ -46,7 +48,7 @@ struct psc_block {
     uint32_t class_index;  /* PSC_CLASS_COUNT for a span and a large block */
     uint32_t capacity;     /* of the pool; 1 if large */
     uint32_t carved;
-    uint32_t used; /* blocks of the pool that are not free, as its owner sees it */
+    uint32_t used;        /* blocks of the pool that are not free, as its owner sees it */
     uint32_t stale_pages; /* of the pool, beyond the carved blocks */
 };
 
@@ -56,7 +58,8 @@ size_t psc_heap_usable(const void *p);
 /* Whether p, any value, points into a pool's memory or to a large block. */
 bool psc_heap_owns(const void *p);
 
-/* The calling thread ends: its heap becomes idle. What it allocates afterwards comes from an idle heap, under a lock. */
+/* The calling thread ends: its heap becomes idle. What it allocates afterwards comes from an idle heap, under a lock.
+ */
 void psc_heap_thread_end(void);
 
 /* Gives back all pages that can go. True if any went. */
@@ -85,14 +88,16 @@ struct psc_heap_figures {
     uint64_t pinned_bytes; /* committed bytes of pools with live blocks, less these blocks */
     uint64_t empty_bytes;  /* committed bytes of pools without */
     uint64_t cached_bytes; /* pages of free slots, and of large blocks that are no more, that have not gone back */
-    uint64_t stale_bytes;  /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
+    uint64_t
+        stale_bytes; /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
     uint64_t large_blocks; /* spans among them */
     uint64_t large_bytes;  /* mapped, or of a span's pages */
     uint64_t arenas;
     uint64_t metadata_bytes;
 };
 
-/* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments. */
+/* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments.
+ */
 void psc_heap_measure(struct psc_heap_figures *figures);
 /* Calls for each arena, without a lock. */
 void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena));

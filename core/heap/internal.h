@@ -44,8 +44,8 @@ bool psc_pool_seek(struct psc_pool *pool);
 void psc_pool_merge(struct psc_pool *pool);
 /* Frees a block of a pool that another heap owns. Any thread. */
 void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p);
-/* Puts a pool with blocks in `remote` on its owner's stack, unless it is on one. Any thread. Returns the owner if that is
- * idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
+/* Puts a pool with blocks in `remote` on its owner's stack, unless it is on one. Any thread. Returns the owner if that
+ * is idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
 struct psc_heap *psc_pool_push(struct psc_pool *pool);
 uint64_t psc_pool_committed(const struct psc_pool *pool);
 /* Pages of its slot-th slot that its carved blocks reach into. */

@@ -1,4 +1,5 @@
-/* Memory for the heap's own tables: zeroed, never given back, apart from the program's blocks with unmapped pages around. */
+/* Memory for the heap's own tables: zeroed, never given back, apart from the program's blocks with unmapped pages
+ * around. */
 #ifndef PSC_CORE_HEAP_META_H
 #define PSC_CORE_HEAP_META_H
 

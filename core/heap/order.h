@@ -1,5 +1,5 @@
-/* A set of pools with the lowest (by `order`) on top: a pairing heap, after Fredman, Sedgewick, Sleator, Tarjan, "The pairing
- * heap", Algorithmica 1 (1986). Links lie in the pools. Insert and look at the top in constant time, removal in
+/* A set of pools with the lowest (by `order`) on top: a pairing heap, after Fredman, Sedgewick, Sleator, Tarjan, "The
+ * pairing heap", Algorithmica 1 (1986). Links lie in the pools. Insert and look at the top in constant time, removal in
  * O(log n) amortised. Callers own the pools. */
 #ifndef PSC_CORE_HEAP_ORDER_H
 #define PSC_CORE_HEAP_ORDER_H

@@ -4,7 +4,8 @@
 
 #include "core/base/compiler.h"
 
-/* A range of exactly `bytes` (whole pages), with whatever it held. NULL: none is kept that is large enough. Any thread. */
+/* A range of exactly `bytes` (whole pages), with whatever it held. NULL: none is kept that is large enough. Any thread.
+ */
 void *psc_range_take(size_t bytes);
 /* A range that nobody uses any more: kept, or unmapped. Any thread. */
 void psc_range_give(void *base, size_t bytes);

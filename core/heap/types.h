@@ -8,8 +8,9 @@
  *           psc_idle_lock may use it, a new thread takes it over whole, a thread that needs a pool may take one from it
  *   note    16 bytes beside each pool and large block that the heap keeps for whoever composes it and never looks into
  *
- * All descriptors lie out of band, in memory of core/heap/meta.h: neither a stray write of the program nor a conservative scan
- * of its blocks meets them. Which blocks are free is told by bits here, never by links in freed blocks.
+ * All descriptors lie out of band, in memory of core/heap/meta.h: neither a stray write of the program nor a
+ * conservative scan of its blocks meets them. Which blocks are free is told by bits here, never by links in freed
+ * blocks.
  *
  * Who may touch a field:
  *   [fixed]  set when the pool (arena, ...) is made, under psc_arena_lock, constant until it is retired
@@ -24,11 +25,11 @@
  *   state is current: the bin points to it.  listed: it is in the bin's tree, and has a free or uncarved block.
  *   full: neither, used == capacity
  *   settle_at is 0 if listed, capacity - 1 if full, PSC_NEVER if current
- *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a block may
- *   put the pool there late, when the pool has been retired or even made anew: so pending, next_pending and a valid owner
- *   outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
- *   a span: owner NULL, state none, carved 1 until it is freed, used 1, no bits
- *   a pool that is not current, no span, and has used == 0 and pending == 0 does not exist: it was retired
+ *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a
+ * block may put the pool there late, when the pool has been retired or even made anew: so pending, next_pending and a
+ * valid owner outlive the pool, and whoever finds a pool on its stack that it does not own passes it on a span: owner
+ * NULL, state none, carved 1 until it is freed, used 1, no bits a pool that is not current, no span, and has used == 0
+ * and pending == 0 does not exist: it was retired
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H
@@ -60,18 +61,18 @@ struct psc_pool {
     uint32_t reciprocal;    /* [fixed] ceil(2^32 / block_bytes): offset -> index without a division */
     uint32_t pending;       /* [any] */
     uint16_t capacity;      /* [fixed] blocks */
-    uint16_t carved;        /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond are untouched */
-    uint16_t used;          /* [owner] */
-    uint16_t settle_at;     /* [owner] when a free makes `used` this, the pool has to change its state */
-    uint8_t cursor;         /* [owner] */
-    uint8_t state;          /* [owner] enum psc_pool_state */
-    uint8_t class_index;    /* [fixed] */
-    uint8_t slots;          /* [fixed] */
-    uint32_t stale_pages;   /* [owner] beyond the carved blocks, but still there from an earlier pool */
-    uint32_t order;         /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
-    struct psc_pool *child;       /* [owner] the bin's tree, see core/heap/order.h */
-    struct psc_pool *sibling;     /* [owner] */
-    struct psc_pool *previous;    /* [owner] sibling before, or parent of the first child */
+    uint16_t carved;    /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond are untouched */
+    uint16_t used;      /* [owner] */
+    uint16_t settle_at; /* [owner] when a free makes `used` this, the pool has to change its state */
+    uint8_t cursor;     /* [owner] */
+    uint8_t state;      /* [owner] enum psc_pool_state */
+    uint8_t class_index;           /* [fixed] */
+    uint8_t slots;                 /* [fixed] */
+    uint32_t stale_pages;          /* [owner] beyond the carved blocks, but still there from an earlier pool */
+    uint32_t order;                /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
+    struct psc_pool *child;        /* [owner] the bin's tree, see core/heap/order.h */
+    struct psc_pool *sibling;      /* [owner] */
+    struct psc_pool *previous;     /* [owner] sibling before, or parent of the first child */
     struct psc_pool *next_pending; /* [any] link of the stack, while pending */
     struct psc_note note;
     uint64_t free[PSC_POOL_WORDS];   /* [owner] bit per block: may be handed out */
@@ -98,15 +99,16 @@ struct psc_arena {
     char *base;     /* [arena] NULL: its address space was needed elsewhere; it gets another when a pool needs room */
     uint32_t index; /* [fixed] */
     bool committed; /* [arena] false: address space only, no slot in use, none cached */
-    uint32_t free_slots;               /* [arena] = bits not in pooled */
-    uint64_t pooled[PSC_SLOT_WORDS];   /* [arena] slots in use by pools */
-    uint64_t heads[PSC_SLOT_WORDS];    /* [arena] first slots of pools */
-    uint64_t cached[PSC_SLOT_WORDS];   /* [arena] free slots of which pages are still there */
-    uint64_t cached_since_ms;          /* [arena] when the oldest of them was freed */
-    uint32_t cached_pages;             /* [arena] = sum of touched over cached slots */
-    uint8_t touched[PSC_SLOTS];        /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
-    struct psc_pool *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
-    struct psc_pool pools[PSC_SLOTS];    /* by first slot */
+    uint32_t free_slots;             /* [arena] = bits not in pooled */
+    uint64_t pooled[PSC_SLOT_WORDS]; /* [arena] slots in use by pools */
+    uint64_t heads[PSC_SLOT_WORDS];  /* [arena] first slots of pools */
+    uint64_t cached[PSC_SLOT_WORDS]; /* [arena] free slots of which pages are still there */
+    uint64_t cached_since_ms;        /* [arena] when the oldest of them was freed */
+    uint32_t cached_pages;           /* [arena] = sum of touched over cached slots */
+    uint8_t touched[PSC_SLOTS];      /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
+    struct psc_pool
+        *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
+    struct psc_pool pools[PSC_SLOTS]; /* by first slot */
 };
 
 /* A block with a mapping of its own. */

@@ -21,7 +21,7 @@ struct module {
 };
 
 struct headers {
-    const ElfW(Phdr) *first;
+    const ElfW(Phdr) * first;
     uint32_t count;
 };
 
@@ -45,7 +45,7 @@ static bool is_within(uint64_t start, uint64_t bytes, uint64_t outer, uint64_t o
 }
 
 /* Mapped from the file, readable, and inside the range that the loader gave. */
-static bool is_mapped(const struct module *module, const struct headers *headers, const ElfW(Phdr) *part) {
+static bool is_mapped(const struct module *module, const struct headers *headers, const ElfW(Phdr) * part) {
     for (uint32_t i = 0; i < headers->count; i++) {
         const ElfW(Phdr) *load = &headers->first[i];
         if (load->p_type == PT_LOAD && (load->p_flags & PF_R) != 0 &&
@@ -134,8 +134,7 @@ static void write_name(struct psc_wire_module *row, const char *name) {
 static bool is_same(const struct psc_wire_module *row, const struct module *module) {
     return row->start == module->start && row->end == module->end && row->bias == module->bias &&
            row->build_id_bytes == module->build_id_bytes &&
-           memcmp(row->build_id, module->build_id, module->build_id_bytes) == 0 &&
-           is_same_name(row, module->name);
+           memcmp(row->build_id, module->build_id, module->build_id_bytes) == 0 && is_same_name(row, module->name);
 }
 
 /* The newest row that overlaps the module decides: an older one is of something that has gone. */

@@ -1,14 +1,13 @@
 /* The tracker: keeps the books of who allocated what, in the trace (core/wire/trace.h).
  *
- * It knows nothing of the heap beyond the numbers passed in. Whoever composes it with an allocator (preload/) gives each
- * pool a `struct psc_tags` and calls in below on the allocator's slow and fast paths.
+ * It knows nothing of the heap beyond the numbers passed in. Whoever composes it with an allocator (preload/) gives
+ * each pool a `struct psc_tags` and calls in below on the allocator's slow and fast paths.
  *
- * Every function may be called by any thread, preserves errno, allocates no memory from malloc, prints nothing and never
- * fails to the caller: when recording is impossible it stops (fails open) and the program runs on.
- * None may be called from a signal handler that the host did not allow to call malloc; if one is, the event is counted as
- * dropped rather than recorded.
- * Lock order: the allocator's locks may be held when calling in; the tracker never calls the allocator with its own held,
- * and `describe` is called with none.
+ * Every function may be called by any thread, preserves errno, allocates no memory from malloc, prints nothing and
+ * never fails to the caller: when recording is impossible it stops (fails open) and the program runs on. None may be
+ * called from a signal handler that the host did not allow to call malloc; if one is, the event is counted as dropped
+ * rather than recorded. Lock order: the allocator's locks may be held when calling in; the tracker never calls the
+ * allocator with its own held, and `describe` is called with none.
  */
 #ifndef PSC_CORE_TRACK_TRACK_H
 #define PSC_CORE_TRACK_TRACK_H
@@ -29,16 +28,16 @@ struct psc_track_host {
     void (*reregister)(void);
 };
 
-/* The tags of one pool or large block: the memory lies in the trace. They are of use only in the epoch in which they were
- * attached: a forked child begins a new trace and with it a new epoch, and has no tags until it attaches some.
- * The allocator stores this struct for the tracker and does not look into it. */
+/* The tags of one pool or large block: the memory lies in the trace. They are of use only in the epoch in which they
+ * were attached: a forked child begins a new trace and with it a new epoch, and has no tags until it attaches some. The
+ * allocator stores this struct for the tracker and does not look into it. */
 struct psc_tags {
     uint64_t *tags;
     uint32_t epoch; /* 0: none attached; stored with release order after `tags` */
 };
 
-/* Begins the trace. Called once, before any other function here, when no second thread can call. Returns false if nothing
- * will be recorded (mode off, or the file cannot be made: said on stderr once). */
+/* Begins the trace. Called once, before any other function here, when no second thread can call. Returns false if
+ * nothing will be recorded (mode off, or the file cannot be made: said on stderr once). */
 bool psc_track_start(const struct psc_options *options, const struct psc_track_host *host);
 /* Begins a trace that only says that the program brings its own malloc. */
 void psc_track_start_passive(const struct psc_options *options);
@@ -60,16 +59,16 @@ PSC_INLINE uint32_t psc_track_epoch(void) {
     return PSC_LIKELY(epoch != 0) ? epoch : psc_track_begin_child();
 }
 
-/* Attaches tags to a pool or large block that has none in this epoch. `untagged`: its live blocks that will not be recorded.
- * Only the pool's owner calls, for one pool one thread at a time. NULL: no room; recording has stopped. */
+/* Attaches tags to a pool or large block that has none in this epoch. `untagged`: its live blocks that will not be
+ * recorded. Only the pool's owner calls, for one pool one thread at a time. NULL: no room; recording has stopped. */
 uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t base, uint64_t block_bytes,
                            uint32_t capacity, uint32_t carved, uint32_t untagged);
 /* The pool is gone, all its blocks freed. No effect on tags of another epoch. */
 void psc_track_detach(struct psc_tags *tags);
 /* Blocks were carved, or pages found that are still there from an earlier pool. */
 void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pages);
-/* State of an arena, `index` counts them from 0: bit per slot, used by a pool, or free with pages still there, and the bytes of
- * these pages. */
+/* State of an arena, `index` counts them from 0: bit per slot, used by a pool, or free with pages still there, and the
+ * bytes of these pages. */
 void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_ARENA_SLOTS / 64],
                      const uint64_t cached[PSC_ARENA_SLOTS / 64], uint64_t cached_bytes);
 
@@ -89,8 +88,9 @@ void psc_track_fork_prepare(void);
 void psc_track_fork_parent(void);
 void psc_track_fork_child(void);
 
-/* Marks the end, takes the last snapshot, cuts the file to its used length. Recording goes on as far as the file has room
- * (atexit handlers of others may still run). Does nothing in a vfork child or a fork child that recorded nothing. */
+/* Marks the end, takes the last snapshot, cuts the file to its used length. Recording goes on as far as the file has
+ * room (atexit handlers of others may still run). Does nothing in a vfork child or a fork child that recorded nothing.
+ */
 void psc_track_end(enum psc_trace_end end);
 
 #endif

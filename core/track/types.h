@@ -58,8 +58,8 @@ struct psc_track_known {
 };
 
 struct psc_track_thread {
-    struct psc_wire_thread *wire; /* [fixed] */
-    uint32_t index;               /* [fixed] of `wire` in the table of threads */
+    struct psc_wire_thread *wire;       /* [fixed] */
+    uint32_t index;                     /* [fixed] of `wire` in the table of threads */
     struct psc_track_thread *next_free; /* [thread] */
     uint64_t *last_tag;                 /* [owner] of the last allocation, while it lives; never read through */
     uint64_t batch_clock;               /* [owner] allocated bytes of the batch */
@@ -101,7 +101,7 @@ struct psc_track_locks {
 
 /* The page that fork wipes. */
 struct psc_track_alive {
-    uint32_t epoch; /* [any] */
+    uint32_t epoch;            /* [any] */
     struct psc_lock beginning; /* held while a child begins its trace */
 };
 
@@ -117,7 +117,7 @@ struct psc_track_state {
     struct psc_os_file_id file_id;  /* [fixed] */
     struct psc_track_host host;     /* [fixed] */
     struct psc_track_locks locks;
-    char path[PSC_TRACK_PATH_MAX];  /* [fixed] of the trace, absolute */
+    char path[PSC_TRACK_PATH_MAX]; /* [fixed] of the trace, absolute */
 };
 
 extern struct psc_track_state psc_track;
@@ -181,7 +181,7 @@ void psc_track_table_reset(void);
 extern const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS];
 
 #define PSC_TRACK_TABLE_CHUNKS 4096
-_Static_assert((uint64_t)PSC_TRACK_TABLE_CHUNKS * (PSC_CHUNK_BYTES / sizeof(struct psc_wire_site)) >= PSC_SITES_MAX,
+_Static_assert((uint64_t)PSC_TRACK_TABLE_CHUNKS *(PSC_CHUNK_BYTES / sizeof(struct psc_wire_site)) >= PSC_SITES_MAX,
                "every site can be found by its id");
 
 PSC_INLINE void *psc_track_at(uint64_t offset) {

@@ -38,8 +38,9 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
 
 static void find_own_object(void) {
     struct dl_find_object object;
-    if (_dl_find_object((void *)(uintptr_t)psc_unwind_walk, &object) != 0)
+    if (_dl_find_object((void *)(uintptr_t)psc_unwind_walk, &object) != 0) {
         return;
+    }
     bool is_program = object.dlfo_link_map != NULL && object.dlfo_link_map->l_name[0] == 0;
     if (!is_program) {
         process.own_start = (uintptr_t)object.dlfo_map_start;
@@ -56,15 +57,17 @@ void psc_unwind_init(void) {
     process.main_bytes = clamp(bytes, STACK_BYTES_DEFAULT, MAIN_STACK_BYTES_MAX);
     process.thread_bytes = clamp(bytes, STACK_BYTES_DEFAULT, THREAD_STACK_BYTES_MAX);
     process.main_end = (uintptr_t)__libc_stack_end;
-    if (process.main_end - (uintptr_t)&limit < process.main_bytes)
+    if (process.main_end - (uintptr_t)&limit < process.main_bytes) {
         process.main_thread = psc_arch_thread_pointer();
+    }
 }
 
 /* The end of the stack that `sp` lies on, UINT64_MAX if that is not known: then frames with tables are believed, and
  * others are not followed. */
 static uint64_t stack_limit(uint64_t sp) {
-    if (process.main_end - sp < process.main_bytes)
+    if (process.main_end - sp < process.main_bytes) {
         return process.main_end;
+    }
     uint64_t thread = psc_arch_thread_pointer();
     bool in_thread = process.main_thread != 0 && thread != process.main_thread;
     return in_thread && thread - sp < process.thread_bytes ? thread : UINT64_MAX;
@@ -93,14 +96,17 @@ static void narrow_to_segment(struct psc_cfi_tables *tables) {
     Elf64_Phdr segment;
     const uint8_t *module = tables->start;
     uint64_t bias = UINT64_MAX;
-    if (!read_header(module, &header))
+    if (!read_header(module, &header)) {
         return;
+    }
     for (unsigned i = 0; i < header.e_phnum; i++) {
         __builtin_memcpy(&segment, module + header.e_phoff + i * sizeof(segment), sizeof(segment));
-        if (segment.p_type != PT_LOAD)
+        if (segment.p_type != PT_LOAD) {
             continue;
-        if (bias == UINT64_MAX)
+        }
+        if (bias == UINT64_MAX) {
             bias = (uintptr_t)module - segment.p_vaddr;
+        }
         uint64_t start = bias + segment.p_vaddr, offset = (uintptr_t)tables->header - start;
         if (segment.p_flags & PF_R && offset < segment.p_memsz) {
             tables->start = (const uint8_t *)(uintptr_t)start;
@@ -127,8 +133,9 @@ static void find_tables(void *header, struct psc_cfi_tables *tables) {
 /* False if `at` lies in no module. */
 static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_rows_module *module) {
     struct dl_find_object object;
-    if (_dl_find_object((void *)(uintptr_t)at, &object) != 0)
+    if (_dl_find_object((void *)(uintptr_t)at, &object) != 0) {
         return false;
+    }
     module->start = (uintptr_t)object.dlfo_map_start;
     module->end = (uintptr_t)object.dlfo_map_end;
     module->tables = (uintptr_t)object.dlfo_eh_frame;
@@ -153,12 +160,14 @@ static PSC_NOINLINE uint32_t learn_row(uint64_t at) {
     struct psc_rows_module module;
     struct psc_cfi_rules rules;
     uint64_t epoch = psc_rows_epoch();
-    if (!find_module(at, &tables, &module))
+    if (!find_module(at, &tables, &module)) {
         return PSC_ROW_NONE; /* not kept: a module may come to lie there */
+    }
     uint32_t row = PSC_ROW_NONE;
     enum psc_cfi_result result = tables.header != NULL ? psc_cfi_find(&tables, at, &rules) : PSC_CFI_NONE;
-    if (result != PSC_CFI_NONE)
+    if (result != PSC_CFI_NONE) {
         row = result == PSC_CFI_FOUND ? psc_row_pack(&rules) : PSC_ROW_LAST;
+    }
     psc_rows_meet(&module);
     psc_rows_put(at, row, epoch);
     return row;
@@ -182,8 +191,9 @@ PSC_INLINE bool note_signal(struct walk *walk, struct psc_unwind_cursor *cursor)
 
 /* Notes the frame that the walk has come to. False: the walk is over. */
 PSC_INLINE bool note_frame(struct walk *walk, uint64_t at) {
-    if (walk->depth == 0 && is_own(at))
+    if (walk->depth == 0 && is_own(at)) {
         return true;
+    }
     if (PSC_UNLIKELY(walk->depth == walk->max)) {
         walk->flags |= PSC_SITE_CUT;
         return false;
@@ -197,13 +207,16 @@ static enum psc_step walk_rows(struct walk *walk, struct psc_unwind_cursor *curs
     bool more = true;
     do {
         uint32_t row = psc_rows_find(cursor->at);
-        if (PSC_UNLIKELY(row == 0))
+        if (PSC_UNLIKELY(row == 0)) {
             row = learn_row(cursor->at);
+        }
         step = psc_row_step(cursor, row);
-        if (step != PSC_STEP_FRAME)
+        if (step != PSC_STEP_FRAME) {
             break;
-        if (PSC_UNLIKELY(row == PSC_ROW_SIGNAL) && !note_signal(walk, cursor))
+        }
+        if (PSC_UNLIKELY(row == PSC_ROW_SIGNAL) && !note_signal(walk, cursor)) {
             return PSC_STEP_BROKEN;
+        }
         more = note_frame(walk, cursor->at);
     } while (more);
     return step;
@@ -224,8 +237,9 @@ static bool apply(const struct psc_unwind_cursor *cursor, struct psc_cfi_rule ru
     switch (rule.kind) {
     case PSC_CFI_SAVED:
     case PSC_CFI_MEMORY:
-        if (!can_read(cursor, result))
+        if (!can_read(cursor, result)) {
             return false;
+        }
         *value = psc_stack_read(result);
         return true;
     case PSC_CFI_CFA:
@@ -239,17 +253,21 @@ static enum psc_step step_by_rules(struct psc_unwind_cursor *cursor, const struc
     struct psc_unwind_cursor caller = *cursor;
     uint64_t cfa = 0;
     uint8_t pc_kind = rules->registers[PSC_REG_PC].kind;
-    if (pc_kind == PSC_CFI_UNDEFINED)
+    if (pc_kind == PSC_CFI_UNDEFINED) {
         return PSC_STEP_LAST;
-    if (pc_kind == PSC_CFI_SAME || rules->cfa.kind == PSC_CFI_UNKNOWN || !apply(cursor, rules->cfa, 0, &cfa))
+    }
+    if (pc_kind == PSC_CFI_SAME || rules->cfa.kind == PSC_CFI_UNKNOWN || !apply(cursor, rules->cfa, 0, &cfa)) {
         return PSC_STEP_BROKEN;
-    if (!rules->signal && !psc_frame_sound(cursor, cfa))
+    }
+    if (!rules->signal && !psc_frame_sound(cursor, cfa)) {
         return PSC_STEP_BROKEN;
+    }
     caller.registers[PSC_REG_SP] = cfa;
     for (unsigned reg = 0; reg < PSC_REGS; reg++) {
         bool found = apply(cursor, rules->registers[reg], cfa, &caller.registers[reg]);
-        if (!found && (reg == PSC_REG_SP || reg == PSC_REG_PC))
+        if (!found && (reg == PSC_REG_SP || reg == PSC_REG_PC)) {
             return PSC_STEP_BROKEN;
+        }
     }
     uint64_t pc = caller.registers[PSC_REG_PC];
     caller.at = rules->signal ? pc : pc - 1;
@@ -262,12 +280,15 @@ static enum psc_step step_full(struct walk *walk, struct psc_unwind_cursor *curs
     struct psc_rows_module module;
     struct psc_cfi_rules rules;
     enum psc_cfi_result result = PSC_CFI_NONE;
-    if (find_module(cursor->at, &tables, &module) && tables.header != NULL)
+    if (find_module(cursor->at, &tables, &module) && tables.header != NULL) {
         result = psc_cfi_find(&tables, cursor->at, &rules);
-    if (result == PSC_CFI_NONE)
+    }
+    if (result == PSC_CFI_NONE) {
         return psc_row_step_chain(cursor);
-    if (result == PSC_CFI_BEFORE)
+    }
+    if (result == PSC_CFI_BEFORE) {
         return PSC_STEP_LAST;
+    }
     enum psc_step step = step_by_rules(cursor, &rules);
     return step == PSC_STEP_FRAME && rules.signal && !note_signal(walk, cursor) ? PSC_STEP_BROKEN : step;
 }
@@ -284,8 +305,9 @@ static PSC_NOINLINE enum psc_step walk_full(struct walk *walk, uint64_t start_sp
     do {
         step = step_full(walk, &cursor);
         left = left || cursor.registers[PSC_REG_SP] > start_sp;
-        if (step == PSC_STEP_FRAME && left)
+        if (step == PSC_STEP_FRAME && left) {
             more = note_frame(walk, cursor.at);
+        }
     } while (step == PSC_STEP_FRAME && more);
     return step;
 }
@@ -333,8 +355,8 @@ static void stack_up(struct psc_unwind_stack *stack, uint32_t known, uint32_t fr
     stack->depth = known;
 }
 
-/* The frames below `count` that still stand where they stood, counted from the frame at count - 1 outwards: 0 if all do, else
- * the number of frames outside the first one that does not. */
+/* The frames below `count` that still stand where they stood, counted from the frame at count - 1 outwards: 0 if all
+ * do, else the number of frames outside the first one that does not. */
 static uint32_t first_changed(const struct psc_unwind_frame *frames, uint32_t count) {
     while (count > 0) {
         const struct psc_unwind_frame *frame = &frames[count - 1];

@@ -56,8 +56,8 @@ struct psc_unwind_stack {
     uint64_t addresses[PSC_UNWIND_DEPTH_MAX];             /* see psc_unwind_addresses */
 };
 
-/* The same walk as psc_unwind_walk. The stack is then that of now; returns a hash of its frames, depth and flags, not 0.
- * max: at most PSC_UNWIND_DEPTH_MAX, the same in all calls with one stack. */
+/* The same walk as psc_unwind_walk. The stack is then that of now; returns a hash of its frames, depth and flags, not
+ * 0. max: at most PSC_UNWIND_DEPTH_MAX, the same in all calls with one stack. */
 uint64_t psc_unwind_follow(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start);
 
 /* Its return addresses, innermost first: stack->depth of them. They lie in the struct, until the next walk. */

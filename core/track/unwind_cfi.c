@@ -30,10 +30,11 @@ static uint64_t count_below(const uint8_t *pairs, uint64_t count, int64_t offset
     uint64_t low = 0, high = count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (read_pair(pairs, middle).code <= offset)
+        if (read_pair(pairs, middle).code <= offset) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }
@@ -45,12 +46,14 @@ static uint64_t find_entry(const struct psc_cfi_tables *tables, uint64_t at) {
     uint8_t frame_encoding = (uint8_t)psc_reader_bytes(&reader, 1);
     uint8_t count_encoding = (uint8_t)psc_reader_bytes(&reader, 1);
     uint8_t table_encoding = (uint8_t)psc_reader_bytes(&reader, 1);
-    if (version != 1 || table_encoding != (PSC_ENCODED_FROM_HEADER | PSC_ENCODED_S32))
+    if (version != 1 || table_encoding != (PSC_ENCODED_FROM_HEADER | PSC_ENCODED_S32)) {
         return 0;
+    }
     psc_reader_pointer(&reader, frame_encoding, tables->header);
     uint64_t count = psc_reader_pointer(&reader, count_encoding, tables->header);
-    if (reader.bad || count > (uint64_t)(reader.end - reader.at) / sizeof(struct pair))
+    if (reader.bad || count > (uint64_t)(reader.end - reader.at) / sizeof(struct pair)) {
         return 0;
+    }
     uint64_t base = (uintptr_t)tables->header;
     uint64_t below = count_below(reader.at, count, (int64_t)(at - base));
     return below == 0 ? 0 : base + (uint64_t)(int64_t)read_pair(reader.at, below - 1).entry;
@@ -77,8 +80,9 @@ struct entry {
 static struct psc_reader open_record(const struct psc_cfi_tables *tables, uint64_t address, uint32_t *identity) {
     struct psc_reader reader = read_from(tables, address);
     uint64_t length = psc_reader_bytes(&reader, 4);
-    if (length == UINT32_MAX)
+    if (length == UINT32_MAX) {
         reader.bad = true; /* 64-bit records: no linker makes them in .eh_frame */
+    }
     struct psc_reader body = psc_reader_part(&reader, length);
     *identity = (uint32_t)psc_reader_bytes(&body, 4);
     body.bad |= reader.bad;
@@ -87,23 +91,26 @@ static struct psc_reader open_record(const struct psc_cfi_tables *tables, uint64
 
 /* `reader` stands at the data that belongs to the augmentation string's letters. */
 static bool read_augmentation(struct common *common, const uint8_t *letters, struct psc_reader *reader) {
-    if (*letters == 0)
+    if (*letters == 0) {
         return true;
-    if (*letters++ != 'z')
+    }
+    if (*letters++ != 'z') {
         return false;
+    }
     common->sized = true;
     struct psc_reader data = psc_reader_part(reader, psc_reader_uleb(reader));
     for (; *letters != 0; letters++) {
-        if (*letters == 'R')
+        if (*letters == 'R') {
             common->code_encoding = (uint8_t)psc_reader_bytes(&data, 1);
-        else if (*letters == 'P')
+        } else if (*letters == 'P') {
             psc_reader_form(&data, (uint8_t)psc_reader_bytes(&data, 1));
-        else if (*letters == 'L')
+        } else if (*letters == 'L') {
             psc_reader_bytes(&data, 1);
-        else if (*letters == 'S')
+        } else if (*letters == 'S') {
             common->signal = true;
-        else
+        } else {
             return false;
+        }
     }
     return !data.bad;
 }
@@ -113,15 +120,18 @@ static bool read_common(const struct psc_cfi_tables *tables, uint64_t address, s
     struct psc_reader reader = open_record(tables, address, &identity);
     uint64_t version = psc_reader_bytes(&reader, 1);
     const uint8_t *letters = reader.at;
-    while (psc_reader_bytes(&reader, 1) != 0)
+    while (psc_reader_bytes(&reader, 1) != 0) {
         continue;
-    if (reader.bad || identity != 0 || (version != 1 && version != 3))
+    }
+    if (reader.bad || identity != 0 || (version != 1 && version != 3)) {
         return false;
+    }
     common->code_factor = psc_reader_uleb(&reader);
     common->data_factor = psc_reader_sleb(&reader);
     uint64_t return_column = version == 1 ? psc_reader_bytes(&reader, 1) : psc_reader_uleb(&reader);
-    if (psc_arch_register(return_column) != PSC_REG_PC || !read_augmentation(common, letters, &reader))
+    if (psc_arch_register(return_column) != PSC_REG_PC || !read_augmentation(common, letters, &reader)) {
         return false;
+    }
     common->program = reader;
     return !reader.bad;
 }
@@ -131,12 +141,14 @@ static bool read_entry(const struct psc_cfi_tables *tables, uint64_t address, st
     uint32_t back;
     struct psc_reader reader = open_record(tables, address, &back);
     /* The distance to the common part counts from the field that holds it, 4 bytes into the record. */
-    if (reader.bad || back == 0 || !read_common(tables, address + 4 - back, common))
+    if (reader.bad || back == 0 || !read_common(tables, address + 4 - back, common)) {
         return false;
+    }
     entry->code = psc_reader_pointer(&reader, common->code_encoding, tables->header);
     entry->code_bytes = psc_reader_form(&reader, common->code_encoding);
-    if (common->sized)
+    if (common->sized) {
         psc_reader_skip(&reader, psc_reader_uleb(&reader));
+    }
     entry->program = reader;
     return !reader.bad;
 }
@@ -191,8 +203,9 @@ enum {
 
 static void set_rule(struct state *state, uint64_t number, struct psc_cfi_rule rule) {
     enum psc_register reg = psc_arch_register(number);
-    if (reg != PSC_REGS)
+    if (reg != PSC_REGS) {
         state->rules->registers[reg] = rule;
+    }
 }
 
 static void set_kind(struct state *state, uint64_t number, enum psc_cfi_rule_kind kind) {
@@ -201,8 +214,9 @@ static void set_kind(struct state *state, uint64_t number, enum psc_cfi_rule_kin
 
 /* Offsets that no frame has make the rule unknown. */
 static struct psc_cfi_rule rule_with(enum psc_cfi_rule_kind kind, enum psc_register reg, int64_t offset) {
-    if (offset != (int32_t)offset || (reg == PSC_REGS && kind == PSC_CFI_REGISTER))
+    if (offset != (int32_t)offset || (reg == PSC_REGS && kind == PSC_CFI_REGISTER)) {
         kind = PSC_CFI_UNKNOWN;
+    }
     return (struct psc_cfi_rule){(uint8_t)kind, (uint8_t)reg, (int32_t)offset};
 }
 
@@ -231,22 +245,25 @@ static void set_cfa_register(struct state *state, uint64_t number) {
 
 static void restore(struct state *state, uint64_t number) {
     enum psc_register reg = psc_arch_register(number);
-    if (reg != PSC_REGS && state->initial != NULL)
+    if (reg != PSC_REGS && state->initial != NULL) {
         state->rules->registers[reg] = state->initial->registers[reg];
+    }
 }
 
 static void remember(struct state *state) {
-    if (state->depth == REMEMBERED_MAX)
+    if (state->depth == REMEMBERED_MAX) {
         state->bad = true;
-    else
+    } else {
         state->remembered[state->depth++] = *state->rules;
+    }
 }
 
 static void recall(struct state *state) {
-    if (state->depth == 0)
+    if (state->depth == 0) {
         state->bad = true;
-    else
+    } else {
         *state->rules = state->remembered[--state->depth];
+    }
 }
 
 static void advance(struct state *state, uint64_t units) {
@@ -265,18 +282,19 @@ static struct psc_cfi_rule read_expression(struct state *state, struct psc_reade
 
 static void define_cfa(struct state *state, uint8_t op, struct psc_reader *program) {
     uint64_t number = op == CFA_DEF_CFA || op == CFA_DEF_CFA_SF ? psc_reader_uleb(program) : 0;
-    if (op == CFA_DEF_CFA)
+    if (op == CFA_DEF_CFA) {
         set_cfa(state, number, (int64_t)psc_reader_uleb(program));
-    else if (op == CFA_DEF_CFA_SF)
+    } else if (op == CFA_DEF_CFA_SF) {
         set_cfa(state, number, scaled(state, psc_reader_sleb(program)));
-    else if (op == CFA_DEF_CFA_REGISTER)
+    } else if (op == CFA_DEF_CFA_REGISTER) {
         set_cfa_register(state, psc_reader_uleb(program));
-    else if (op == CFA_DEF_CFA_OFFSET)
+    } else if (op == CFA_DEF_CFA_OFFSET) {
         set_cfa_offset(state, (int64_t)psc_reader_uleb(program));
-    else if (op == CFA_DEF_CFA_OFFSET_SF)
+    } else if (op == CFA_DEF_CFA_OFFSET_SF) {
         set_cfa_offset(state, scaled(state, psc_reader_sleb(program)));
-    else
+    } else {
         state->rules->cfa = read_expression(state, program, PSC_EXPRESSION_CFA);
+    }
 }
 
 /* Instructions whose first operand is a register. */
@@ -332,8 +350,9 @@ static void run_one(struct state *state, struct psc_reader *program) {
 
 /* Runs until the rules hold for the address that is asked for. */
 static bool run(struct state *state, struct psc_reader program) {
-    while (!state->bad && !program.bad && program.at < program.end && state->location <= state->at)
+    while (!state->bad && !program.bad && program.at < program.end && state->location <= state->at) {
         run_one(state, &program);
+    }
     return !state->bad && !program.bad;
 }
 
@@ -357,8 +376,9 @@ static bool run_both(const struct psc_cfi_tables *tables, const struct common *c
     state.location = entry->code;
     state.depth = 0;
     state.bad = false;
-    if (!run(&state, common->program))
+    if (!run(&state, common->program)) {
         return false;
+    }
     initial = *rules;
     state.initial = &initial;
     return run(&state, entry->program);
@@ -368,8 +388,9 @@ enum psc_cfi_result psc_cfi_find(const struct psc_cfi_tables *tables, uint64_t a
     struct common common = {0};
     struct entry entry;
     uint64_t address = find_entry(tables, at);
-    if (address == 0 || !read_entry(tables, address, &common, &entry) || at - entry.code >= entry.code_bytes)
+    if (address == 0 || !read_entry(tables, address, &common, &entry) || at - entry.code >= entry.code_bytes) {
         return is_start(tables, at + 1) ? PSC_CFI_BEFORE : PSC_CFI_NONE;
+    }
     __builtin_memset(rules, 0, sizeof(*rules));
     rules->cfa.kind = PSC_CFI_UNKNOWN;
     rules->signal = common.signal;

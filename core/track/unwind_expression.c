@@ -23,10 +23,11 @@ struct machine {
 };
 
 static void push(struct machine *machine, struct value value) {
-    if (machine->depth == VALUES_MAX)
+    if (machine->depth == VALUES_MAX) {
         machine->bad = true;
-    else
+    } else {
         machine->values[machine->depth++] = value;
+    }
 }
 
 static void push_number(struct machine *machine, int64_t number) {
@@ -43,17 +44,19 @@ static struct value pop(struct machine *machine) {
 
 static void push_register(struct machine *machine, unsigned number, int64_t offset) {
     enum psc_register reg = psc_arch_register(number);
-    if (reg == PSC_REG_PC)
+    if (reg == PSC_REG_PC) {
         push_number(machine, (int64_t)(machine->at + (uint64_t)offset));
-    else
+    } else {
         push(machine, (struct value){reg == PSC_REGS ? VALUE_UNKNOWN : VALUE_ADDRESS, (uint8_t)reg, offset});
+    }
 }
 
 static void push_copy(struct machine *machine, unsigned below_top) {
-    if (below_top >= machine->depth)
+    if (below_top >= machine->depth) {
         machine->bad = true;
-    else
+    } else {
         push(machine, machine->values[machine->depth - 1 - below_top]);
+    }
 }
 
 static void swap(struct machine *machine) {
@@ -144,10 +147,11 @@ static void operate(struct machine *machine, uint8_t op) {
         add(machine, left, right);
         return;
     }
-    if (left.kind != VALUE_NUMBER || right.kind != VALUE_NUMBER)
+    if (left.kind != VALUE_NUMBER || right.kind != VALUE_NUMBER) {
         result.kind = VALUE_UNKNOWN;
-    else if (!calculate(op, left.number, right.number, &result.number))
+    } else if (!calculate(op, left.number, right.number, &result.number)) {
         machine->bad = true;
+    }
     push(machine, result);
 }
 
@@ -158,40 +162,44 @@ static int64_t read_constant(struct psc_reader *reader, uint8_t op) {
 }
 
 static void execute(struct machine *machine, uint8_t op, struct psc_reader *reader) {
-    if (op >= OP_LIT0 && op <= OP_LIT31)
+    if (op >= OP_LIT0 && op <= OP_LIT31) {
         push_number(machine, op - OP_LIT0);
-    else if (op >= OP_BREG0 && op <= OP_BREG31)
+    } else if (op >= OP_BREG0 && op <= OP_BREG31) {
         push_register(machine, op - OP_BREG0, psc_reader_sleb(reader));
-    else if (op >= OP_CONST1U && op <= OP_CONST8S)
+    } else if (op >= OP_CONST1U && op <= OP_CONST8S) {
         push_number(machine, read_constant(reader, op));
-    else if (op == OP_CONSTU)
+    } else if (op == OP_CONSTU) {
         push_number(machine, (int64_t)psc_reader_uleb(reader));
-    else if (op == OP_CONSTS)
+    } else if (op == OP_CONSTS) {
         push_number(machine, psc_reader_sleb(reader));
-    else if (op == OP_PLUS_UCONST)
+    } else if (op == OP_PLUS_UCONST) {
         add(machine, pop(machine), (struct value){VALUE_NUMBER, 0, (int64_t)psc_reader_uleb(reader)});
-    else if (op == OP_DEREF)
+    } else if (op == OP_DEREF) {
         dereference(machine);
-    else if (op == OP_DUP || op == OP_OVER)
+    } else if (op == OP_DUP || op == OP_OVER) {
         push_copy(machine, op == OP_OVER);
-    else if (op == OP_DROP)
+    } else if (op == OP_DROP) {
         pop(machine);
-    else if (op == OP_SWAP)
+    } else if (op == OP_SWAP) {
         swap(machine);
-    else if (op != OP_NOP)
+    } else if (op != OP_NOP) {
         operate(machine, op);
+    }
 }
 
 static struct value evaluate(struct psc_reader expression, uint64_t at, bool from_cfa) {
     struct machine machine = {.depth = 0, .at = at};
-    if (from_cfa)
+    if (from_cfa) {
         push(&machine, (struct value){VALUE_ADDRESS, REG_CFA, 0});
-    while (!machine.bad && !expression.bad && expression.at < expression.end)
+    }
+    while (!machine.bad && !expression.bad && expression.at < expression.end) {
         execute(&machine, (uint8_t)psc_reader_bytes(&expression, 1), &expression);
+    }
     struct value result = pop(&machine);
     bool fits = result.number == (int32_t)result.number;
-    if (machine.bad || expression.bad || !fits)
+    if (machine.bad || expression.bad || !fits) {
         result.kind = VALUE_UNKNOWN;
+    }
     return result;
 }
 
@@ -200,11 +208,13 @@ struct psc_cfi_rule psc_expression_rule(struct psc_reader expression, uint64_t a
     struct psc_cfi_rule rule = {PSC_CFI_UNKNOWN, value.reg, (int32_t)value.number};
     bool from_cfa = value.reg == REG_CFA, in_memory = use == PSC_EXPRESSION_ADDRESS || value.kind == VALUE_MEMORY;
     bool twice = use == PSC_EXPRESSION_ADDRESS && value.kind == VALUE_MEMORY;
-    if (value.kind == VALUE_NUMBER || value.kind == VALUE_UNKNOWN || twice)
+    if (value.kind == VALUE_NUMBER || value.kind == VALUE_UNKNOWN || twice) {
         return rule;
-    if (in_memory)
+    }
+    if (in_memory) {
         rule.kind = from_cfa ? PSC_CFI_SAVED : PSC_CFI_MEMORY;
-    else
+    } else {
         rule.kind = from_cfa ? PSC_CFI_CFA : PSC_CFI_REGISTER;
+    }
     return rule;
 }

@@ -17,8 +17,9 @@ static inline uint64_t psc_reader_bytes(struct psc_reader *reader, unsigned byte
         reader->bad = true;
         return 0;
     }
-    for (unsigned i = 0; i < bytes; i++)
+    for (unsigned i = 0; i < bytes; i++) {
         value |= (uint64_t)*reader->at++ << (8 * i);
+    }
     return value;
 }
 
@@ -32,8 +33,9 @@ static inline uint64_t psc_reader_leb(struct psc_reader *reader, unsigned *shift
     uint64_t value = 0, byte = 0x80;
     for (*shift = 0; byte & 0x80 && !reader->bad; *shift += 7) {
         byte = psc_reader_bytes(reader, 1);
-        if (*shift < 64)
+        if (*shift < 64) {
             value |= (byte & 0x7f) << *shift;
+        }
     }
     return value;
 }
@@ -46,16 +48,18 @@ static inline uint64_t psc_reader_uleb(struct psc_reader *reader) {
 static inline int64_t psc_reader_sleb(struct psc_reader *reader) {
     unsigned shift;
     uint64_t value = psc_reader_leb(reader, &shift);
-    if (shift > 0 && shift < 64 && value >> (shift - 1))
+    if (shift > 0 && shift < 64 && value >> (shift - 1)) {
         value |= ~UINT64_C(0) << shift;
+    }
     return (int64_t)value;
 }
 
 static inline void psc_reader_skip(struct psc_reader *reader, uint64_t bytes) {
-    if ((uint64_t)(reader->end - reader->at) < bytes)
+    if ((uint64_t)(reader->end - reader->at) < bytes) {
         reader->bad = true;
-    else
+    } else {
         reader->at += bytes;
+    }
 }
 
 /* The next `bytes` bytes, which `reader` skips. */

@@ -20,22 +20,26 @@ uint64_t psc_rows_epoch(void) {
 /* An empty entry, or else each one in turn. */
 static uint64_t *choose_way(struct psc_rows_set *set) {
     static unsigned turn;
-    for (int i = 0; i < PSC_ROWS_WAYS; i++)
-        if (__atomic_load_n(&set->entries[i], __ATOMIC_RELAXED) == 0)
+    for (int i = 0; i < PSC_ROWS_WAYS; i++) {
+        if (__atomic_load_n(&set->entries[i], __ATOMIC_RELAXED) == 0) {
             return &set->entries[i];
+        }
+    }
     return &set->entries[__atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % PSC_ROWS_WAYS];
 }
 
 /* Either the thread that forgets sees the entry, or this one sees the new epoch: so no row outlives its module because
  * it was put a moment late. */
 void psc_rows_put(uint64_t at, uint32_t row, uint64_t at_epoch) {
-    if (at > PSC_ROWS_ADDRESS_MASK || psc_rows_epoch() != at_epoch)
+    if (at > PSC_ROWS_ADDRESS_MASK || psc_rows_epoch() != at_epoch) {
         return;
+    }
     uint64_t scattered = psc_rows_scatter(at), entry = scattered << PSC_ROW_BITS | row;
     uint64_t *way = choose_way(&psc_rows_sets[scattered >> PSC_ROWS_TAG_BITS]);
     __atomic_store_n(way, entry, __ATOMIC_SEQ_CST);
-    if (psc_rows_epoch() != at_epoch)
+    if (psc_rows_epoch() != at_epoch) {
         __atomic_compare_exchange_n(way, &entry, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
 }
 
 static void forget_set(uint64_t index, uint64_t start, uint64_t end) {
@@ -43,16 +47,18 @@ static void forget_set(uint64_t index, uint64_t start, uint64_t end) {
         uint64_t entry = __atomic_load_n(&psc_rows_sets[index].entries[i], __ATOMIC_SEQ_CST);
         uint64_t scattered = index << PSC_ROWS_TAG_BITS | entry >> PSC_ROW_BITS;
         uint64_t at = scattered * INVERSE & PSC_ROWS_ADDRESS_MASK;
-        if ((entry & ROW_MASK) != 0 && at >= start && at < end)
+        if ((entry & ROW_MASK) != 0 && at >= start && at < end) {
             __atomic_compare_exchange_n(&psc_rows_sets[index].entries[i], &entry, 0, false, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED);
+        }
     }
 }
 
 static void forget_rows(uint64_t start, uint64_t end) {
     __atomic_fetch_add(&epoch, 1, __ATOMIC_SEQ_CST);
-    for (uint64_t index = 0; index < SETS; index++)
+    for (uint64_t index = 0; index < SETS; index++) {
         forget_set(index, start, end);
+    }
 }
 
 /* ---- modules --------------------------------------------------------------------------------------------------- */
@@ -86,9 +92,11 @@ static uint64_t *module_slot(uint64_t word, unsigned probe) {
 }
 
 static bool module_known(uint64_t word) {
-    for (unsigned probe = 0; probe < PROBES; probe++)
-        if (__atomic_load_n(module_slot(word, probe), __ATOMIC_RELAXED) == word)
+    for (unsigned probe = 0; probe < PROBES; probe++) {
+        if (__atomic_load_n(module_slot(word, probe), __ATOMIC_RELAXED) == word) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -96,8 +104,9 @@ static void module_add(uint64_t word) {
     for (unsigned probe = 0; probe < PROBES; probe++) {
         uint64_t empty = 0;
         if (__atomic_compare_exchange_n(module_slot(word, probe), &empty, word, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
+                                        __ATOMIC_RELAXED)) {
             return;
+        }
     }
     __atomic_store_n(&crowded, true, __ATOMIC_RELAXED);
     __atomic_store_n(module_slot(word, 0), word, __ATOMIC_RELAXED);
@@ -108,8 +117,9 @@ static bool forget_modules(uint64_t start, uint64_t end) {
     bool any = false;
     for (unsigned i = 0; i < MODULES; i++) {
         uint64_t word = __atomic_load_n(&modules[i], __ATOMIC_RELAXED);
-        if (word == 0 || module_start(word) >= end || module_end(word) <= start)
+        if (word == 0 || module_start(word) >= end || module_end(word) <= start) {
             continue;
+        }
         any = true;
         __atomic_compare_exchange_n(&modules[i], &word, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
@@ -118,11 +128,13 @@ static bool forget_modules(uint64_t start, uint64_t end) {
 
 void psc_rows_meet(const struct psc_rows_module *module) {
     uint64_t word = module_word(module);
-    if (PSC_LIKELY(module_known(word)))
+    if (PSC_LIKELY(module_known(word))) {
         return;
+    }
     bool replaces = forget_modules(module->start, module->end);
-    if (replaces || __atomic_load_n(&crowded, __ATOMIC_RELAXED))
+    if (replaces || __atomic_load_n(&crowded, __ATOMIC_RELAXED)) {
         forget_rows(module->start, module->end);
+    }
     module_add(word);
 }
 

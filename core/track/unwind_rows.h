@@ -33,12 +33,14 @@ PSC_INLINE uint32_t psc_rows_find(uint64_t at) {
     uint64_t scattered = psc_rows_scatter(at);
     const struct psc_rows_set *set = &psc_rows_sets[scattered >> PSC_ROWS_TAG_BITS];
     uint64_t tag = scattered << PSC_ROW_BITS; /* the bits that chose the set fall out */
-    if (PSC_UNLIKELY(at > PSC_ROWS_ADDRESS_MASK))
+    if (PSC_UNLIKELY(at > PSC_ROWS_ADDRESS_MASK)) {
         return 0;
+    }
     for (int i = 0; i < PSC_ROWS_WAYS; i++) {
         uint64_t row = __atomic_load_n(&set->entries[i], __ATOMIC_RELAXED) ^ tag;
-        if (row >> PSC_ROW_BITS == 0)
+        if (row >> PSC_ROW_BITS == 0) {
             return (uint32_t)row;
+        }
     }
     return 0;
 }

@@ -50,8 +50,8 @@ PSC_INLINE uint64_t psc_arch_thread_pointer(void) {
 
 /* One frame. While rows are followed only the stack and the frame pointer are kept up. */
 struct psc_unwind_cursor {
-    uint64_t at;    /* the instruction that the frame is at: an address inside the call, or the one interrupted */
-    uint64_t limit; /* end of the stack, UINT64_MAX: not known */
+    uint64_t at;      /* the instruction that the frame is at: an address inside the call, or the one interrupted */
+    uint64_t limit;   /* end of the stack, UINT64_MAX: not known */
     uint64_t fp_slot; /* where the last step by a row found the frame pointer, 0: it was left as it was */
     uint64_t registers[PSC_REGS];
 };
@@ -143,12 +143,14 @@ PSC_INLINE uint64_t psc_row_apply(uint32_t row, uint64_t base) {
 PSC_INLINE enum psc_step psc_row_finish(struct psc_unwind_cursor *cursor, uint64_t cfa, uint64_t saved,
                                         uint32_t place) {
     cursor->fp_slot = 0;
-    if (PSC_UNLIKELY(!psc_frame_sound(cursor, cfa)))
+    if (PSC_UNLIKELY(!psc_frame_sound(cursor, cfa))) {
         return PSC_STEP_BROKEN;
+    }
     if (place != 0) {
         cursor->fp_slot = saved;
-        if (PSC_UNLIKELY(!psc_frame_holds(cursor, cfa, saved)))
+        if (PSC_UNLIKELY(!psc_frame_holds(cursor, cfa, saved))) {
             return PSC_STEP_BROKEN;
+        }
         cursor->registers[PSC_REG_FP] = psc_stack_read(saved);
     }
     return psc_cursor_return(cursor, cfa, psc_stack_read(cfa - 8));
@@ -157,16 +159,18 @@ PSC_INLINE enum psc_step psc_row_finish(struct psc_unwind_cursor *cursor, uint64
 PSC_INLINE enum psc_step psc_row_step_deref(struct psc_unwind_cursor *cursor, uint32_t row) {
     uint64_t fp = cursor->registers[PSC_REG_FP], slot = psc_row_apply(row, fp);
     uint32_t place = (row >> PSC_ROW_FP_SHIFT) & PSC_ROW_FP_MAX;
-    if (slot % 8 != 0 || !psc_frame_sound(cursor, slot + 8))
+    if (slot % 8 != 0 || !psc_frame_sound(cursor, slot + 8)) {
         return PSC_STEP_BROKEN;
+    }
     return psc_row_finish(cursor, psc_stack_read(slot), fp + 8 * (uint64_t)place - 8, place);
 }
 
 /* The interrupted function may be on another stack: the caller has to find the limit anew. */
 PSC_INLINE enum psc_step psc_row_step_signal(struct psc_unwind_cursor *cursor) {
     uint64_t context = cursor->registers[PSC_REG_SP];
-    if (!psc_frame_sound(cursor, context + PSC_UCONTEXT_PC + 8))
+    if (!psc_frame_sound(cursor, context + PSC_UCONTEXT_PC + 8)) {
         return PSC_STEP_BROKEN;
+    }
     cursor->at = psc_stack_read(context + PSC_UCONTEXT_PC);
     cursor->registers[PSC_REG_FP] = psc_stack_read(context + PSC_UCONTEXT_FP);
     cursor->registers[PSC_REG_SP] = psc_stack_read(context + PSC_UCONTEXT_SP);
@@ -176,8 +180,9 @@ PSC_INLINE enum psc_step psc_row_step_signal(struct psc_unwind_cursor *cursor) {
 /* Without a table: believes in a chain of frame pointers as long as it stays within a stack whose end is known. */
 PSC_INLINE enum psc_step psc_row_step_chain(struct psc_unwind_cursor *cursor) {
     uint64_t fp = cursor->registers[PSC_REG_FP];
-    if (cursor->limit == UINT64_MAX || fp < cursor->registers[PSC_REG_SP] || !psc_frame_sound(cursor, fp + 16))
+    if (cursor->limit == UINT64_MAX || fp < cursor->registers[PSC_REG_SP] || !psc_frame_sound(cursor, fp + 16)) {
         return PSC_STEP_BROKEN;
+    }
     cursor->registers[PSC_REG_FP] = psc_stack_read(fp);
     cursor->fp_slot = fp;
     uint64_t return_address = psc_stack_read(fp + 8);
@@ -195,10 +200,12 @@ PSC_INLINE enum psc_step psc_row_step_plain(struct psc_unwind_cursor *cursor, ui
  * choosing the base: a branch is predicted, a choice waits for the row. */
 PSC_INLINE enum psc_step psc_row_step(struct psc_unwind_cursor *cursor, uint32_t row) {
     uint32_t kind = row % 8;
-    if (PSC_LIKELY(kind == PSC_ROW_SP))
+    if (PSC_LIKELY(kind == PSC_ROW_SP)) {
         return psc_row_step_plain(cursor, row, cursor->registers[PSC_REG_SP]);
-    if (PSC_LIKELY(kind == PSC_ROW_FP))
+    }
+    if (PSC_LIKELY(kind == PSC_ROW_FP)) {
         return psc_row_step_plain(cursor, row, cursor->registers[PSC_REG_FP]);
+    }
     switch (kind) {
     case PSC_ROW_DEREF: return psc_row_step_deref(cursor, row);
     case PSC_ROW_SIGNAL: return psc_row_step_signal(cursor);

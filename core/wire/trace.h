@@ -1,10 +1,10 @@
 /* The trace: one sparse file per process, mapped shared by the guest while it runs, read by the reporting tool then or
  * later. poolscope-trace(5) is this file in words; the two change together, with the reader and the golden trace.
  *
- * The file is an array of chunks of PSC_CHUNK_BYTES. Chunk 0 holds the header, the next PSC_DIRECTORY_CHUNKS the directory:
- * one byte per chunk of the file, which says what kind of rows the chunk holds. Chunks of one kind form a table, in the
- * order of their position. A chunk is backed by disk space before its kind is set. All integers are little-endian, all
- * offsets are bytes from the start of the file, all times nanoseconds of CLOCK_MONOTONIC.
+ * The file is an array of chunks of PSC_CHUNK_BYTES. Chunk 0 holds the header, the next PSC_DIRECTORY_CHUNKS the
+ * directory: one byte per chunk of the file, which says what kind of rows the chunk holds. Chunks of one kind form a
+ * table, in the order of their position. A chunk is backed by disk space before its kind is set. All integers are
+ * little-endian, all offsets are bytes from the start of the file, all times nanoseconds of CLOCK_MONOTONIC.
  *
  * The guest is the only writer. It may die between any two stores, so each row says itself whether it is in use
  * (marked below); a reader takes a row that is not marked for empty.
@@ -98,13 +98,13 @@ struct psc_wire_header {
     uint32_t end;   /* enum psc_trace_end */
     uint32_t flags; /* enum psc_trace_flag */
     uint32_t stop_reason;
-    uint32_t mode;             /* enum psc_mode */
-    uint64_t interval_bytes;   /* mean distance of samples; 1 when exact */
-    uint64_t start_ns;         /* monotonic */
+    uint32_t mode;              /* enum psc_mode */
+    uint64_t interval_bytes;    /* mean distance of samples; 1 when exact */
+    uint64_t start_ns;          /* monotonic */
     uint64_t start_realtime_ns; /* CLOCK_REALTIME at start_ns */
-    uint64_t start_ticks;      /* starttime of the process, from /proc/self/stat: same process across exec */
-    uint64_t end_ns;           /* 0 while end is PSC_END_NONE */
-    uint32_t depth;            /* frames kept of a stack at most */
+    uint64_t start_ticks;       /* starttime of the process, from /proc/self/stat: same process across exec */
+    uint64_t end_ns;            /* 0 while end is PSC_END_NONE */
+    uint32_t depth;             /* frames kept of a stack at most */
     uint32_t page_bytes;
     uint32_t arena_bytes;
     uint32_t slot_bytes; /* unit of pools: a pool takes one or more adjacent slots of an arena */
@@ -113,8 +113,8 @@ struct psc_wire_header {
     uint32_t row_bytes[PSC_CHUNK_KINDS];   /* sizes of the rows, so that later versions can add fields */
     uint32_t argv_bytes;                   /* in use of argv */
     struct psc_wire_counters counters;
-    char exe[4096];   /* path, NUL-terminated */
-    char argv[8192];  /* arguments, each NUL-terminated; cut off if longer */
+    char exe[4096];  /* path, NUL-terminated */
+    char argv[8192]; /* arguments, each NUL-terminated; cut off if longer */
 };
 
 /* ---- modules, sites, frames ------------------------------------------------------------------------------------ */
@@ -130,17 +130,17 @@ struct psc_wire_module {
 };
 
 enum psc_site_flag {
-    PSC_SITE_CUT = 1,  /* deeper than `depth`: the outermost frames are missing */
+    PSC_SITE_CUT = 1,    /* deeper than `depth`: the outermost frames are missing */
     PSC_SITE_BROKEN = 2, /* the walk ended at a frame that nothing describes */
 };
 
 /* A distinct allocation stack. Ids PSC_SITE_NONE and PSC_SITE_UNKNOWN have rows without frames. */
 struct psc_wire_site {
-    uint64_t hash;   /* of the frames; 0: row not in use (written last) */
-    uint64_t frames; /* file offset of `depth` return addresses, innermost first, all in one chunk of frames */
+    uint64_t hash;    /* of the frames; 0: row not in use (written last) */
+    uint64_t frames;  /* file offset of `depth` return addresses, innermost first, all in one chunk of frames */
     uint32_t modules; /* modules known when the site was first seen: of those that hold an address the newest counts */
     uint16_t depth;
-    uint16_t flags; /* enum psc_site_flag */
+    uint16_t flags;       /* enum psc_site_flag */
     uint64_t first_clock; /* allocation clock when the site was first seen */
 };
 
@@ -167,15 +167,15 @@ static inline uint32_t psc_age_bucket(uint64_t age_bytes) {
     return bucket < PSC_AGE_BUCKETS ? bucket : PSC_AGE_BUCKETS - 1;
 }
 
-/* What one thread did to one site. Only the owner writes; a site's figures are the sums over all books, each modulo 2^64
- * (a block may be freed by another thread than its maker, so a single row's difference may be negative). */
+/* What one thread did to one site. Only the owner writes; a site's figures are the sums over all books, each modulo
+ * 2^64 (a block may be freed by another thread than its maker, so a single row's difference may be negative). */
 struct psc_wire_row {
     uint64_t alloc_count;
     uint64_t alloc_bytes; /* requested */
     uint64_t free_count;
     uint64_t free_bytes; /* requested */
-    /* Live bytes and blocks of this row as of the process's peak: if peak_epoch equals the header's, these two; else the
-     * row has not changed since the peak and its live figures of now hold. */
+    /* Live bytes and blocks of this row as of the process's peak: if peak_epoch equals the header's, these two; else
+     * the row has not changed since the peak and its live figures of now hold. */
     uint64_t at_peak_bytes;
     uint64_t at_peak_count;
     uint32_t peak_epoch;
@@ -185,8 +185,8 @@ struct psc_wire_row {
 };
 
 struct psc_wire_book {
-    uint32_t used; /* 0: not in use (written last) */
-    uint32_t thread; /* index in the table of threads */
+    uint32_t used;       /* 0: not in use (written last) */
+    uint32_t thread;     /* index in the table of threads */
     uint32_t first_site; /* rows are those of sites first_site .. first_site + PSC_BOOK_ROWS - 1 */
     uint32_t pad;
     struct psc_wire_row rows[PSC_BOOK_ROWS];
@@ -207,8 +207,8 @@ struct psc_wire_extent {
     uint64_t base; /* address of block 0 */
     uint64_t block_bytes;
     uint32_t capacity;
-    uint32_t carved; /* blocks ever handed out since the pool was made: pages beyond have not been touched by it */
-    uint32_t untagged; /* live blocks without a tag: made before recording began, or by the parent */
+    uint32_t carved;      /* blocks ever handed out since the pool was made: pages beyond have not been touched by it */
+    uint32_t untagged;    /* live blocks without a tag: made before recording began, or by the parent */
     uint32_t stale_pages; /* beyond the carved blocks, of 4 KiB: still there from an earlier pool of these slots */
     uint64_t tags[];
 };
@@ -216,7 +216,7 @@ struct psc_wire_extent {
 #define PSC_ARENA_SLOTS 256
 
 struct psc_wire_arena {
-    uint64_t base; /* 0: row not in use */
+    uint64_t base;                         /* 0: row not in use */
     uint64_t pooled[PSC_ARENA_SLOTS / 64]; /* bit per slot: part of a pool */
     uint64_t cached[PSC_ARENA_SLOTS / 64]; /* bit per slot: free, with pages not yet given back */
     uint64_t cached_bytes;                 /* of these pages */
@@ -242,9 +242,9 @@ struct psc_wire_snapshot {
     uint64_t sequence; /* order of taking, from 1; 0: row not in use or being written (written last) */
     uint64_t time_ns;
     uint64_t clock_bytes;
-    uint64_t live_bytes;  /* requested, from the counters */
-    uint64_t live_blocks; /* pools and large */
-    uint64_t block_bytes; /* of live blocks, pools and large */
+    uint64_t live_bytes;      /* requested, from the counters */
+    uint64_t live_blocks;     /* pools and large */
+    uint64_t block_bytes;     /* of live blocks, pools and large */
     uint64_t committed_bytes; /* = block + pinned + empty + cached */
     uint64_t pinned_bytes;    /* committed bytes of pools with live blocks that no live block covers */
     uint64_t empty_bytes;     /* committed bytes of pools without a live block */

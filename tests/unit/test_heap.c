@@ -1,4 +1,5 @@
-/* The heap against a shadow model: contents, alignment, no overlap, usable size, notes; its invariants after every few steps. */
+/* The heap against a shadow model: contents, alignment, no overlap, usable size, notes; its invariants after every few
+ * steps. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -13,11 +14,11 @@
 #include "core/heap/order.h"
 
 /* ck_assert writes to a pipe each time it holds; this does so only when it does not. */
-#define EXPECT(condition)                                   \
-    do {                                                    \
-        if (!(condition)) {                                 \
-            ck_abort_msg("does not hold: %s", #condition);  \
-        }                                                   \
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            ck_abort_msg("does not hold: %s", #condition);                                                             \
+        }                                                                                                              \
     } while (0)
 
 /* Sanitizers make each step many times slower. */
@@ -258,7 +259,8 @@ START_TEST(an_ended_thread_still_allocates) {
 }
 END_TEST
 
-/* ---- memory that goes back ----------------------------------------------------------------------------------------- */
+/* ---- memory that goes back -----------------------------------------------------------------------------------------
+ */
 
 START_TEST(empty_pools_give_pages_back) {
     enum { BLOCKS = 200000 };
@@ -301,7 +303,8 @@ START_TEST(the_lowest_room_is_used_first) {
 }
 END_TEST
 
-/* ---- arithmetic ---------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ----------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(classes_round_by_an_eighth_at_most) {
     for (uint32_t bytes = 0; bytes <= PSC_SMALL_MAX; bytes++) {
@@ -365,7 +368,8 @@ START_TEST(sizes_beyond_reason_fail) {
 }
 END_TEST
 
-/* ---- misuse -------------------------------------------------------------------------------------------------------- */
+/* ---- misuse --------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_second_free_aborts) {
     void *p = psc_heap_alloc(48);
@@ -431,7 +435,8 @@ START_TEST(a_second_free_by_another_thread_aborts) {
 }
 END_TEST
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------- */
+/* ---- fork ----------------------------------------------------------------------------------------------------------
+ */
 
 static void *churn(void *stop) {
     void *blocks[64] = {NULL};

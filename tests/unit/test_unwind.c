@@ -61,11 +61,13 @@ static uint32_t walk_theirs(unw_context_t *context, uint64_t *frames) {
     unw_init_local(&cursor, context);
     for (;;) {
         unw_word_t pc;
-        if (depth == FRAMES_MAX || unw_step(&cursor) <= 0)
+        if (depth == FRAMES_MAX || unw_step(&cursor) <= 0) {
             return depth;
+        }
         unw_get_reg(&cursor, UNW_REG_IP, &pc);
-        if (pc == 0)
+        if (pc == 0) {
             return depth;
+        }
         frames[depth++] = pc + (unw_is_signal_frame(&cursor) > 0);
     }
 }
@@ -91,15 +93,17 @@ static PSC_NOINLINE void compare(void) {
     walk_both(FRAMES_MAX);
     errno = saved_errno;
     compared++;
-    if (!is_same() && different++ == 0)
+    if (!is_same() && different++ == 0) {
         odd = last;
+    }
 }
 
 static void assert_same(unsigned expected) {
     ck_assert_uint_eq(odd.flags, 0);
     ck_assert_uint_eq(odd.depth, odd.their_depth);
-    for (uint32_t i = 0; i < odd.depth; i++)
+    for (uint32_t i = 0; i < odd.depth; i++) {
         ck_assert_uint_eq(odd.ours[i], odd.theirs[i]);
+    }
     ck_assert_uint_eq(different, 0);
     ck_assert_uint_ge(compared, expected);
 }
@@ -109,18 +113,20 @@ static void assert_same(unsigned expected) {
 static volatile unsigned sink; /* work after a call, so that it is no tail call */
 
 WITH_FRAME_POINTER static PSC_NOINLINE void recurse_with_fp(unsigned depth) {
-    if (depth == 0)
+    if (depth == 0) {
         compare();
-    else
+    } else {
         recurse_with_fp(depth - 1);
+    }
     sink++;
 }
 
 WITHOUT_FRAME_POINTER static PSC_NOINLINE void recurse_without_fp(unsigned depth) {
-    if (depth == 0)
+    if (depth == 0) {
         compare();
-    else
+    } else {
         recurse_without_fp(depth - 1);
+    }
     sink++;
 }
 
@@ -135,10 +141,11 @@ static PSC_NOINLINE void align_stack(unsigned depth) {
     _Alignas(64) volatile char memory[128];
     ck_assert_uint_eq((uintptr_t)memory % 64, 0);
     memory[depth % 128] = 1;
-    if (depth == 0)
+    if (depth == 0) {
         compare();
-    else
+    } else {
         align_stack(depth - 1);
+    }
     sink += (unsigned)memory[depth % 128];
 }
 
@@ -153,8 +160,9 @@ static PSC_NOINLINE void align_and_alloca(unsigned bytes) {
 static PSC_NOINLINE void take_many(unsigned count, ...) {
     va_list arguments;
     va_start(arguments, count);
-    while (count-- > 0)
+    while (count-- > 0) {
         sink += va_arg(arguments, unsigned);
+    }
     compare();
     va_end(arguments);
 }
@@ -220,8 +228,9 @@ END_TEST
 /* ---- through libc and the loader --------------------------------------------------------------------------------- */
 
 static int compare_numbers(const void *left, const void *right) {
-    if (compared < 8)
+    if (compared < 8) {
         compare();
+    }
     return *(const int *)left - *(const int *)right;
 }
 
@@ -248,8 +257,9 @@ static void *in_thread(void *function) {
     recurse_with_fp(10);
     recurse_without_fp(10);
     align_stack(2);
-    if (function != NULL)
+    if (function != NULL) {
         ((void (*)(void))function)();
+    }
     return NULL;
 }
 
@@ -310,8 +320,9 @@ static void walk_cold(void) {
 
 static size_t count_untouched(const unsigned char *stack) {
     size_t bytes = 0;
-    while (stack[bytes] == 0xa5)
+    while (stack[bytes] == 0xa5) {
         bytes++;
+    }
     return bytes;
 }
 
@@ -362,8 +373,9 @@ END_TEST
 static PSC_NOINLINE int churn(unsigned rounds) {
     char text[64];
     int numbers[16];
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < 16; i++) {
         numbers[i] = (int)(i * 7919 % 97 + rounds % 3);
+    }
     qsort(numbers, 16, sizeof(numbers[0]), compare_numbers);
     memset(text, 'x', sizeof(text) - 1);
     text[63] = 0;
@@ -381,8 +393,9 @@ START_TEST(test_interrupted_anywhere) {
     handle(SIGALRM, SA_RESTART, on_timer);
     compared = 8; /* keeps compare_numbers quiet */
     setitimer(ITIMER_REAL, &every, NULL);
-    for (unsigned i = 0; compared < 2000; i++)
+    for (unsigned i = 0; compared < 2000; i++) {
         sink += (unsigned)churn(i);
+    }
     setitimer(ITIMER_REAL, &never, NULL);
     assert_same(2000);
 }
@@ -391,10 +404,11 @@ END_TEST
 /* ---- where a walk ends ------------------------------------------------------------------------------------------- */
 
 static PSC_NOINLINE void walk_deep(unsigned depth, uint32_t max) {
-    if (depth == 0)
+    if (depth == 0) {
         walk_both(max);
-    else
+    } else {
         walk_deep(depth - 1, max);
+    }
     sink++;
 }
 
@@ -442,9 +456,11 @@ static void (*make_code(const char *code, size_t bytes))(void (*)(void)) {
 }
 
 static bool walked_through(void (*code)(void (*)(void))) {
-    for (uint32_t i = 0; i < last.depth; i++)
-        if (last.ours[i] - (uintptr_t)code < 4096)
+    for (uint32_t i = 0; i < last.depth; i++) {
+        if (last.ours[i] - (uintptr_t)code < 4096) {
             return i + 1 < last.depth;
+        }
+    }
     return false;
 }
 
@@ -499,13 +515,16 @@ static void put(uint64_t at, uint32_t row) {
 }
 
 START_TEST(test_rows) {
-    for (uint64_t i = 0; i < 1000; i++)
+    for (uint64_t i = 0; i < 1000; i++) {
         put(PLACE + i, (uint32_t)i + 1);
-    for (uint64_t i = 0; i < 1000; i++)
+    }
+    for (uint64_t i = 0; i < 1000; i++) {
         ck_assert_uint_eq(psc_rows_find(PLACE + i), i + 1);
+    }
     psc_unwind_forget(PLACE + 10, PLACE + 20);
-    for (uint64_t i = 0; i < 1000; i++)
+    for (uint64_t i = 0; i < 1000; i++) {
         ck_assert_uint_eq(psc_rows_find(PLACE + i), i >= 10 && i < 20 ? 0 : i + 1);
+    }
     put(UINT64_MAX - 1, 1);
     ck_assert_uint_eq(psc_rows_find(UINT64_MAX - 1), 0);
 }
@@ -513,8 +532,9 @@ END_TEST
 
 START_TEST(test_rows_are_replaced) {
     unsigned found = 0;
-    for (uint64_t i = 0; i < 200000; i++)
+    for (uint64_t i = 0; i < 200000; i++) {
         put(PLACE + 5 * i, (uint32_t)i + 1);
+    }
     for (uint64_t i = 0; i < 200000; i++) {
         uint32_t row = psc_rows_find(PLACE + 5 * i);
         ck_assert(row == 0 || row == i + 1);
@@ -565,12 +585,15 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *data) {
     const ElfW(Phdr) *segments = info->dlpi_phdr;
     uint64_t header = 0;
     (void)size, (void)data;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++)
-        if (segments[i].p_type == PT_GNU_EH_FRAME)
-            header = segments[i].p_vaddr;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        if (segments[i].p_type != PT_LOAD || header - segments[i].p_vaddr >= segments[i].p_filesz)
+        if (segments[i].p_type == PT_GNU_EH_FRAME) {
+            header = segments[i].p_vaddr;
+        }
+    }
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        if (segments[i].p_type != PT_LOAD || header - segments[i].p_vaddr >= segments[i].p_filesz) {
             continue;
+        }
         copy.original = (const uint8_t *)(uintptr_t)(info->dlpi_addr + segments[i].p_vaddr);
         copy.size = segments[i].p_filesz;
         copy.tables.header = (const uint8_t *)(uintptr_t)(info->dlpi_addr + header);
@@ -580,8 +603,9 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *data) {
 
 /* The segment holds the program's constants too, and the guards that a sanitizer has put between them. */
 __attribute__((no_sanitize("address"))) static void copy_bytes(uint8_t *to, const uint8_t *from, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         ((volatile uint8_t *)to)[i] = ((const volatile uint8_t *)from)[i];
+    }
 }
 
 static PSC_NOINLINE void copy_tables(void) {
@@ -639,16 +663,19 @@ START_TEST(test_damaged_tables) {
     copy_tables();
     size_t header = (size_t)(copy.tables.header - copy.bytes);
     for (unsigned round = 0; round < 30000; round++) {
-        for (unsigned i = 0; i < 1 + round % 40; i++)
+        for (unsigned i = 0; i < 1 + round % 40; i++) {
             copy.bytes[header + random_number() % (copy.size - header)] = (uint8_t)random_number();
+        }
         for (unsigned i = 0; i < 8; i++) {
             bool is_found = psc_cfi_find(&copy.tables, random_function() + copy.distance, &rules) == PSC_CFI_FOUND;
-            if (is_found)
+            if (is_found) {
                 step_by(&rules);
+            }
             found += is_found, lost += !is_found;
         }
-        if (round % 50 == 49)
+        if (round % 50 == 49) {
             copy_bytes(copy.bytes + header, copy.original + header, copy.size - header);
+        }
     }
     ck_assert_uint_gt(found, 1000);
     ck_assert_uint_gt(lost, 1000);
@@ -665,8 +692,9 @@ START_TEST(test_tables_cut_short) {
         copy.tables.header = copy.tables.start;
         copy_bytes(copy.bytes + copy.size - kept, copy.original + header, kept);
         uint64_t distance = (uintptr_t)copy.tables.header - (uintptr_t)(copy.original + header);
-        for (unsigned i = 0; i < 8; i++)
+        for (unsigned i = 0; i < 8; i++) {
             found += psc_cfi_find(&copy.tables, random_function() + distance, &rules) == PSC_CFI_FOUND;
+        }
     }
     ck_assert_uint_gt(found, 0);
 }

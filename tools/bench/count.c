@@ -14,27 +14,27 @@ extern char bench_nothing[];
 typedef void *take_fn(size_t bytes);
 typedef void drop_fn(void *block);
 
-static void pairs(take_fn *take, drop_fn *drop, size_t bytes, long times)
-{
-    while (times-- > 0)
+static void pairs(take_fn *take, drop_fn *drop, size_t bytes, long times) {
+    while (times-- > 0) {
         drop(take(bytes));
+    }
 }
 
-static void batches(take_fn *take, drop_fn *drop, size_t bytes, long times)
-{
+static void batches(take_fn *take, drop_fn *drop, size_t bytes, long times) {
     enum { BATCH = 100 };
     void *blocks[BATCH];
 
     for (; times > 0; times -= BATCH) {
-        for (int i = 0; i < BATCH; i++)
+        for (int i = 0; i < BATCH; i++) {
             blocks[i] = take(bytes);
-        for (int i = 0; i < BATCH; i++)
+        }
+        for (int i = 0; i < BATCH; i++) {
             drop(blocks[i]);
+        }
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     take_fn *take = malloc;
     drop_fn *drop = free;
 

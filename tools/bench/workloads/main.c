@@ -17,28 +17,29 @@ static const struct workload workloads[] = {BENCH_WORKLOADS(ROW)};
 
 enum { WORKLOADS = sizeof workloads / sizeof *workloads };
 
-static int list(void)
-{
-    for (int i = 0; i < WORKLOADS; i++)
+static int list(void) {
+    for (int i = 0; i < WORKLOADS; i++) {
         printf("%s\t%s\t%s\n", workloads[i].name, workloads[i].counts, workloads[i].help);
+    }
     return 0;
 }
 
-static const struct workload *find(const char *name)
-{
-    for (int i = 0; i < WORKLOADS; i++)
-        if (!strcmp(workloads[i].name, name))
+static const struct workload *find(const char *name) {
+    for (int i = 0; i < WORKLOADS; i++) {
+        if (!strcmp(workloads[i].name, name)) {
             return &workloads[i];
+        }
+    }
     return NULL;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     const struct workload *workload = argc > 1 ? find(argv[1]) : NULL;
     double scale = argc > 2 ? strtod(argv[2], NULL) : 1;
 
-    if (argc == 2 && !strcmp(argv[1], "--list"))
+    if (argc == 2 && !strcmp(argv[1], "--list")) {
         return list();
+    }
     if (!workload || scale <= 0) {
         fprintf(stderr, "usage: workloads NAME [SCALE] | --list\n");
         return 2;
