@@ -11,6 +11,7 @@
 
 #include "core/base/os.h"
 #include "core/base/say.h"
+#include "core/heap/fast.h"
 #include "preload/boot.h"
 #include "preload/record.h"
 
@@ -78,12 +79,12 @@ static void *fail(int error) {
 /* ---- C ----------------------------------------------------------------------------------------------------------- */
 
 PSC_EXPORT void *malloc(size_t bytes) {
-    return psc_preload_is_plain() ? psc_heap_alloc(bytes) : alloc_watched(bytes);
+    return psc_preload_is_plain() ? psc_fast_alloc(bytes) : alloc_watched(bytes);
 }
 
 PSC_EXPORT void free(void *p) {
     if (psc_preload_is_plain()) {
-        psc_heap_free(p);
+        psc_fast_free(p);
     } else {
         free_watched(p);
     }

@@ -109,8 +109,9 @@ static bool settle(struct psc_arena *arena) {
     return true;
 }
 
-static void note_room(const struct psc_arena *arena) {
-    for (uint32_t k = 1; k <= PSC_SPAN_SLOTS_MAX; k++) {
+/* There may be room now for `slots` adjacent ones, and for fewer. */
+static void note_room(const struct psc_arena *arena, uint32_t slots) {
+    for (uint32_t k = 1; k <= slots && k <= PSC_SPAN_SLOTS_MAX; k++) {
         if (arenas.first_with_room[k] > arena->index) {
             arenas.first_with_room[k] = arena->index;
         }
@@ -122,7 +123,7 @@ static struct psc_arena *settle_homeless(void) {
         struct psc_arena *arena = arenas.table[i];
         if (arena->base == NULL && settle(arena)) {
             arenas.homeless--;
-            note_room(arena);
+            note_room(arena, PSC_SLOTS);
             return arena;
         }
     }
@@ -314,6 +315,17 @@ static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t page
     }
 }
 
+/* Length of the run of free slots around [first, end), as far as a span can use it. */
+static uint32_t room_around(const struct psc_arena *arena, uint32_t first, uint32_t end) {
+    while (first > 0 && end - first < PSC_SPAN_SLOTS_MAX && !bit(arena->pooled, first - 1)) {
+        first--;
+    }
+    while (end < PSC_SLOTS && end - first < PSC_SPAN_SLOTS_MAX && !bit(arena->pooled, end)) {
+        end++;
+    }
+    return end - first;
+}
+
 static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint64_t now) {
     uint32_t first = pool->order % PSC_SLOTS;
     uint32_t slots = pool->slots;
@@ -328,7 +340,7 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;
     arenas.churn.given += slots;
-    note_room(arena);
+    note_room(arena, room_around(arena, first, first + slots));
 }
 
 /* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they
@@ -408,7 +420,7 @@ static bool has_pages(const struct psc_arena *arena, uint32_t first, uint32_t sl
 
 struct psc_pool *psc_arena_make_span(size_t bytes, bool *fresh) {
     psc_lock_take(&psc_arena_lock);
-    struct psc_pool *span = take_slots(slots_of_span(bytes), NULL);
+    struct psc_pool *span = take_slots(slots_of_span(bytes), &psc_heap_of_spans);
     if (span != NULL) {
         *fresh = !has_pages(psc_radix_arena(span->base), span->order % PSC_SLOTS, span->slots);
         set_span(span, bytes);
@@ -463,6 +475,7 @@ void psc_arena_retire_pool(struct psc_pool *pool) {
     psc_lock_take(&psc_arena_lock);
     mark_free(arena, pool, now);
     PSC_STORE(&pool->carved, 0);
+    PSC_STORE_RELEASE(&pool->owner, NULL);
     pool->state = PSC_POOL_NONE;
     clear_bit(arena->heads, pool->order % PSC_SLOTS);
     purge_when_due(now);

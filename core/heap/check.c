@@ -85,7 +85,7 @@ static uint32_t settle_at(const struct psc_pool *pool) {
 static void check_pool(struct psc_pool *pool, void *context) {
     struct finding *finding = context;
     if (pool->class_index == PSC_CLASS_SPAN) {
-        bool sound = pool->owner == NULL && pool->carved == 1 && pool->used == 1 &&
+        bool sound = pool->owner == &psc_heap_of_spans && pool->carved == 1 && pool->used == 1 &&
                      pool->block_bytes <= pool->slots * PSC_SLOT_BYTES;
         finding->sentence = sound ? finding->sentence : "a span is not as it should be";
         return;

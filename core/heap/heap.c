@@ -5,6 +5,7 @@
 
 #include "core/base/os.h"
 #include "core/base/say.h"
+#include "core/heap/fast.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
@@ -12,6 +13,8 @@
 
 struct psc_heap_hooks psc_hooks;
 struct psc_pool psc_pool_none;
+struct psc_heap psc_heap_none = {.bins = {[0 ... PSC_CLASS_COUNT - 1] = {.current = &psc_pool_none}}};
+struct psc_heap psc_heap_of_spans;
 
 void psc_heap_set_hooks(const struct psc_heap_hooks *hooks) {
     psc_hooks = *hooks;
@@ -28,21 +31,16 @@ static void *no_memory(void) {
     return NULL;
 }
 
-/* bits: free blocks of the word that the pool's cursor is at; at least one. */
-PSC_INLINE void *take_lowest(struct psc_pool *pool, uint32_t word, uint64_t bits) {
-    PSC_STORE(&pool->free[word], bits & (bits - 1));
-    PSC_OWN_STEP(&pool->used, 1);
-    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
-    return pool->base + (size_t)index * pool->block_bytes;
-}
-
 static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
     struct psc_bin *bin = &heap->bins[class_index];
     if (!psc_pool_seek(bin->current) && !psc_bin_refill(heap, class_index)) {
         return no_memory();
     }
     struct psc_pool *pool = bin->current;
-    return take_lowest(pool, pool->cursor, pool->free[pool->cursor]);
+    uint64_t bits = pool->free[pool->cursor];
+    PSC_STORE(&pool->free[pool->cursor], bits & (bits - 1));
+    PSC_OWN_STEP(&pool->used, 1);
+    return pool->base + (size_t)(pool->cursor * 64 + __builtin_ctzll(bits)) * pool->block_bytes;
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -56,26 +54,12 @@ static void *alloc_from_idle(uint32_t class_index) {
     return p;
 }
 
-PSC_NOINLINE static void *alloc_slowly(uint32_t class_index) {
+void *psc_heap_alloc_slowly(uint32_t class_index) {
     struct psc_heap *heap = psc_heap_self;
-    if (heap == NULL) {
+    if (heap == &psc_heap_none) {
         heap = psc_heap_begin();
     }
-    return heap != NULL ? alloc_refilling(heap, class_index) : alloc_from_idle(class_index);
-}
-
-PSC_INLINE void *alloc_small(uint32_t class_index) {
-    struct psc_heap *heap = psc_heap_self;
-    if (PSC_UNLIKELY(heap == NULL)) {
-        return alloc_slowly(class_index);
-    }
-    struct psc_pool *pool = heap->bins[class_index].current;
-    uint32_t word = pool->cursor;
-    uint64_t bits = pool->free[word];
-    if (PSC_UNLIKELY(bits == 0)) {
-        return alloc_slowly(class_index);
-    }
-    return take_lowest(pool, word, bits);
+    return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(class_index);
 }
 
 static void *alloc_span(size_t bytes, bool zeroed) {
@@ -95,23 +79,20 @@ static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
     return p != NULL ? p : no_memory();
 }
 
-PSC_NOINLINE static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
+void *psc_heap_alloc_large(size_t alignment, size_t bytes, bool zeroed) {
     bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
     return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes, zeroed);
 }
 
 void *psc_heap_alloc(size_t bytes) {
-    if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return alloc_large(1, bytes, false);
-    }
-    return alloc_small(psc_class_of(bytes));
+    return psc_fast_alloc(bytes);
 }
 
 void *psc_heap_alloc_zeroed(size_t bytes) {
     if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return alloc_large(1, bytes, true);
+        return psc_heap_alloc_large(1, bytes, true);
     }
-    void *p = alloc_small(psc_class_of(bytes));
+    void *p = psc_fast_alloc_class(psc_class_of(bytes));
     return p != NULL ? memset(p, 0, bytes) : NULL;
 }
 
@@ -120,114 +101,70 @@ void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
         return psc_heap_alloc(bytes);
     }
     uint32_t class_index = psc_class_of_aligned(bytes, alignment);
-    return class_index < PSC_CLASS_COUNT ? alloc_small(class_index) : alloc_large(alignment, bytes, false);
+    return class_index < PSC_CLASS_COUNT ? psc_fast_alloc_class(class_index)
+                                         : psc_heap_alloc_large(alignment, bytes, false);
 }
 
 /* ---- free ------------------------------------------------------------------------------------------------------ */
 
-PSC_INLINE struct psc_pool *pool_of(const struct psc_arena *arena, const void *p) {
-    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
-}
-
-#define NO_BLOCK UINT32_MAX
-
-/* p lies in the pool's slots. NO_BLOCK unless a block that was ever handed out begins there.
- * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most
- * 2^15 bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D.
- * Lemire, O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). */
-PSC_INLINE uint32_t index_in(const struct psc_pool *pool, const void *p) {
-    uint32_t offset = (uint32_t)((const char *)p - pool->base);
-    uint64_t product = (uint64_t)offset * pool->reciprocal;
-    uint32_t index = (uint32_t)(product >> 32);
-    return PSC_LIKELY((uint32_t)product < pool->reciprocal && index < PSC_LOAD(&pool->carved)) ? index : NO_BLOCK;
-}
-
 static uint32_t index_of(const struct psc_pool *pool, const void *p) {
-    uint32_t index = index_in(pool, p);
-    if (PSC_UNLIKELY(index == NO_BLOCK)) {
+    uint32_t index = psc_pool_index(pool, p);
+    if (PSC_UNLIKELY(index == PSC_NO_BLOCK)) {
         psc_die(PSC_DIE_FOREIGN, p);
     }
     return index;
 }
 
-_Noreturn PSC_COLD static void die_double(const void *p) {
-    psc_die(PSC_DIE_DOUBLE, p);
-}
-
-_Noreturn PSC_COLD static void die_foreign(const void *p) {
-    psc_die(PSC_DIE_FOREIGN, p);
-}
-
-/* The caller's heap owns the pool. */
-PSC_INLINE void put_block(struct psc_pool *pool, uint32_t index, const void *p) {
-    uint32_t word = index / 64;
-    uint64_t bit = (uint64_t)1 << (index % 64);
-    uint64_t bits = pool->free[word];
-    if (PSC_UNLIKELY((bits & bit) != 0)) {
-        die_double(p);
-    }
-    PSC_STORE(&pool->free[word], bits | bit);
-    PSC_OWN_STEP(&pool->used, -1);
-    if (word < pool->cursor) {
-        pool->cursor = (uint8_t)word;
-    }
-    if (PSC_UNLIKELY(pool->used == pool->settle_at)) {
-        psc_bin_settle(pool->owner, pool);
-    }
-}
-
 /* Nobody owns a span: of several threads that free it, one finds it carved. */
 static void free_span(struct psc_pool *span, const void *p) {
     if (__atomic_exchange_n(&span->remote[0], 1, __ATOMIC_ACQ_REL) != 0) {
-        die_double(p);
+        psc_die(PSC_DIE_DOUBLE, p);
     }
     psc_arena_retire_pool(span);
 }
 
-/* The pool is another heap's, or blocks of it were handed back, of which this may be one. */
-PSC_NOINLINE static void free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
-    struct psc_heap *heap = psc_heap_self;
-    if (PSC_LOAD(&pool->owner) == NULL) {
-        free_span(pool, p);
-        return;
+/* The caller's heap owns the pool, and has merged what was handed back. */
+static void put_block(struct psc_pool *pool, uint32_t index, const void *p) {
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    if ((pool->free[index / 64] & bit) != 0) {
+        psc_die(PSC_DIE_DOUBLE, p);
     }
-    if (PSC_LOAD(&pool->owner) != heap) {
-        psc_pool_hand_back(pool, index, p);
-        return;
+    PSC_STORE(&pool->free[index / 64], pool->free[index / 64] | bit);
+    PSC_OWN_STEP(&pool->used, -1);
+    if (index / 64 < pool->cursor) {
+        pool->cursor = (uint8_t)(index / 64);
     }
-    psc_pool_merge(pool);
-    put_block(pool, index, p);
-    psc_bin_settle(heap, pool);
 }
 
-PSC_NOINLINE static void free_not_in_arena(void *p) {
+void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
+    struct psc_heap *owner = PSC_LOAD(&pool->owner);
+    if (index == PSC_NO_BLOCK) {
+        psc_die(PSC_DIE_FOREIGN, p);
+    }
+    if (owner == &psc_heap_of_spans) {
+        free_span(pool, p);
+    } else if (owner != psc_heap_self) {
+        psc_pool_hand_back(pool, index, p);
+    } else {
+        psc_pool_merge(pool);
+        put_block(pool, index, p);
+        psc_bin_settle(owner, pool);
+    }
+}
+
+void psc_heap_free_elsewhere(void *p) {
     if (p == NULL) {
         return;
     }
     struct psc_large *large = psc_radix_large(p);
     if (large == NULL) {
-        die_foreign(p);
+        psc_die(PSC_DIE_FOREIGN, p);
     }
     psc_large_free(large);
 }
 
 void psc_heap_free(void *p) {
-    struct psc_arena *arena = psc_radix_arena(p);
-    if (PSC_UNLIKELY(arena == NULL)) {
-        free_not_in_arena(p);
-        return;
-    }
-    struct psc_pool *pool = pool_of(arena, p);
-    uint32_t index = index_in(pool, p);
-    if (PSC_UNLIKELY(index == NO_BLOCK)) {
-        die_foreign(p);
-    }
-    struct psc_heap *owner = PSC_LOAD(&pool->owner);
-    if (PSC_UNLIKELY(owner == NULL || owner != psc_heap_self || PSC_LOAD(&pool->pending) != 0)) {
-        free_with_care(pool, index, p);
-        return;
-    }
-    put_block(pool, index, p);
+    psc_fast_free(p);
 }
 
 /* ---- what is known of a block ---------------------------------------------------------------------------------- */
@@ -259,7 +196,7 @@ void psc_heap_block(const void *p, struct psc_block *block) {
         describe_large(p, block);
         return;
     }
-    struct psc_pool *pool = pool_of(arena, p);
+    struct psc_pool *pool = psc_pool_of(arena, p);
     uint32_t index = index_of(pool, p);
     refuse_freed(pool, index, p);
     *block = (struct psc_block){.note = &pool->note,
@@ -291,7 +228,8 @@ void *psc_heap_resize(void *p, size_t bytes) {
     }
     struct psc_arena *arena = psc_radix_arena(p);
     if (arena != NULL) {
-        bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(pool_of(arena, p), bytes);
+        bool fits =
+            bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(psc_pool_of(arena, p), bytes);
         return fits ? p : NULL;
     }
     if (bytes <= PSC_SPAN_MAX || bytes > PTRDIFF_MAX) {
@@ -310,7 +248,7 @@ static void collect_idle(struct psc_heap *heap, void *context) {
 }
 
 bool psc_heap_trim(void) {
-    if (psc_heap_self != NULL) {
+    if (psc_heap_self != &psc_heap_none) {
         psc_heap_lay_down(psc_heap_self);
     }
     psc_heap_each(collect_idle, NULL);

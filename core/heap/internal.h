@@ -2,12 +2,13 @@
 #ifndef PSC_CORE_HEAP_INTERNAL_H
 #define PSC_CORE_HEAP_INTERNAL_H
 
-#include "core/heap/heap.h"
+#include "core/heap/fast.h"
 
 #define PSC_ARENAS_MAX (1u << 17) /* 512 GiB of pools */
 
 extern struct psc_heap_hooks psc_hooks;
-extern struct psc_pool psc_pool_none; /* what an empty bin's `current` points to: has no block, ever */
+extern struct psc_heap psc_heap_of_spans; /* owns all spans; has nothing else */
+extern struct psc_pool psc_pool_none;     /* what an empty bin's `current` points to: has no block, ever */
 
 /* ---- arena.c: slots ---- */
 
@@ -61,8 +62,8 @@ PSC_INLINE bool psc_pool_has_room(const struct psc_pool *pool) {
 
 /* Makes the bin's current pool one with a free block. False: no memory. */
 bool psc_bin_refill(struct psc_heap *heap, uint32_t class_index);
-/* Puts the pool where its state belongs after blocks of it were freed; may retire it. */
-void psc_bin_settle(struct psc_heap *heap, struct psc_pool *pool);
+/* psc_bin_settle, declared in core/heap/fast.h, puts a pool where its state belongs after blocks of it were freed; it
+ * may retire it. */
 /* Takes in the blocks that other threads handed back; those of pools that another heap got meanwhile are passed on. */
 void psc_heap_collect(struct psc_heap *heap);
 /* No bin has a current pool any more: all pools with room are listed, empty ones retired. */
@@ -72,9 +73,9 @@ void psc_heap_recover(struct psc_heap *heap);
 
 /* ---- thread.c: heaps and threads ---- */
 
-extern PSC_TLS struct psc_heap *psc_heap_self;
 extern struct psc_lock psc_idle_lock; /* taken before psc_arena_lock */
-/* The calling thread's heap, found or made. NULL: it has none any more (or there is no memory): use psc_idle_take(). */
+/* The calling thread's heap, found or made. psc_heap_none: it has none any more (or there is no memory): use
+ * psc_idle_take(). */
 struct psc_heap *psc_heap_begin(void);
 /* An idle heap, with psc_idle_lock held on return, for psc_idle_drop(). NULL: no memory, no lock held. */
 struct psc_heap *psc_idle_take(void);

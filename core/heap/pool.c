@@ -88,6 +88,9 @@ void psc_pool_merge(struct psc_pool *pool) {
 
 struct psc_heap *psc_pool_push(struct psc_pool *pool) {
     struct psc_heap *owner = PSC_LOAD_ACQUIRE(&pool->owner);
+    if (owner == NULL || owner == &psc_heap_of_spans) { /* retired, or a span by now: the blocks were found meanwhile */
+        return NULL;
+    }
     if (__atomic_exchange_n(&pool->pending, 1, __ATOMIC_SEQ_CST) != 0) {
         return NULL;
     }

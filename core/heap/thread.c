@@ -4,7 +4,7 @@
 
 #define STEAL_LOOK_MOST 16 /* idle heaps looked at for a pool */
 
-PSC_TLS struct psc_heap *psc_heap_self;
+PSC_TLS struct psc_heap *psc_heap_self = &psc_heap_none;
 static PSC_TLS bool ended;
 
 struct psc_lock psc_idle_lock;
@@ -53,7 +53,7 @@ static struct psc_heap *idle_or_new(void) {
 
 struct psc_heap *psc_heap_begin(void) {
     if (ended) {
-        return NULL;
+        return &psc_heap_none;
     }
     psc_lock_take(&psc_idle_lock);
     struct psc_heap *heap = idle_or_new();
@@ -61,8 +61,11 @@ struct psc_heap *psc_heap_begin(void) {
         __atomic_store_n(&heap->state, PSC_HEAP_LIVE, __ATOMIC_SEQ_CST);
     }
     psc_lock_release(&psc_idle_lock);
+    if (heap == NULL) {
+        return &psc_heap_none;
+    }
     psc_heap_self = heap;
-    if (heap != NULL && psc_hooks.thread_began != NULL) {
+    if (psc_hooks.thread_began != NULL) {
         psc_hooks.thread_began();
     }
     return heap;
@@ -72,8 +75,8 @@ struct psc_heap *psc_heap_begin(void) {
 void psc_heap_thread_end(void) {
     struct psc_heap *heap = psc_heap_self;
     ended = true;
-    psc_heap_self = NULL;
-    if (heap == NULL) {
+    psc_heap_self = &psc_heap_none;
+    if (heap == &psc_heap_none) {
         return;
     }
     psc_lock_take(&psc_idle_lock);
@@ -160,7 +163,7 @@ void psc_idle_fork_child(void) {
             push_idle(heap);
         }
     }
-    if (psc_heap_self != NULL) {
+    if (psc_heap_self != &psc_heap_none) {
         psc_heap_self->unsound = others; /* a thread that is gone may have been about to hand a block back */
     }
 }

@@ -26,10 +26,11 @@
  *   full: neither, used == capacity
  *   settle_at is 0 if listed, capacity - 1 if full, PSC_NEVER if current
  *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a
- * block may put the pool there late, when the pool has been retired or even made anew: so pending, next_pending and a
- * valid owner outlive the pool, and whoever finds a pool on its stack that it does not own passes it on a span: owner
- * NULL, state none, carved 1 until it is freed, used 1, no bits a pool that is not current, no span, and has used == 0
- * and pending == 0 does not exist: it was retired
+ *     block may put the pool there late, when the pool has been made anew: so pending and next_pending outlive the
+ *     pool, and whoever finds a pool on its stack that it does not own passes it on
+ *   a retired pool: owner NULL, state none, carved 0
+ *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, used 1, no bits
+ *   a pool that is not current, no span, and has used == 0 and pending == 0 does not exist: it was retired
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H

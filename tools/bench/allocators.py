@@ -52,7 +52,6 @@ def known():
         Allocator("mimalloc", "libmimalloc.so.2*", "libmimalloc2.0"),
         Allocator("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
         Allocator("poolscope", "libpoolscope.so", None, "mode=off"),
-        Allocator("poolscope-sample", "libpoolscope.so", None, "mode=sample,interval=512k,out=%"),
         Allocator("poolscope-exact", "libpoolscope.so", None, "mode=exact,out=%"),
     ]
     return {allocator.name: allocator for allocator in table}

@@ -165,11 +165,6 @@ def over_jemalloc(results, metric):
     return results.mean(lambda w: results.ratio(w, OURS, metric)) if results.base() == BASE else None
 
 
-def sample_over_off(results, workload):
-    sample, off = (results.median(workload, name, "cpu_us") for name in (OURS + "-sample", OURS))
-    return sample / off if sample and off else None
-
-
 def goals(results):
     """(what, value, at most)"""
     figure = results.figure
@@ -185,7 +180,6 @@ def goals(results):
         ("idle: KiB of RSS above glibc",
          difference(figure("idle", OURS, "rss_kib"), figure("idle", "glibc", "rss_kib")), 256),
         ("idle threads: KiB each beyond the stack", figure("threads_idle", OURS, "kib_per_thread"), 8),
-        ("sampling / off, CPU", results.mean(lambda w: sample_over_off(results, w)), 1.01),
     ]
 
 
