@@ -23,8 +23,12 @@
 
 /* ---- what all share: the heap, told to the tracker when it records ----------------------------------------------- */
 
-static void *recorded(void *p, size_t bytes) {
-    psc_record_alloc(p, bytes);
+/* The stack is walked from the function that `recorded` is written in: from as near to the program as can be. */
+
+PSC_INLINE void *recorded(void *p, size_t bytes) {
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    psc_record_alloc(p, bytes, &start);
     return p;
 }
 
@@ -40,7 +44,7 @@ PSC_NOINLINE static void *alloc_zeroed_watched(size_t bytes) {
     return recording ? recorded(p, bytes) : p;
 }
 
-static void *alloc_aligned(size_t alignment, size_t bytes) {
+PSC_NOINLINE static void *alloc_aligned(size_t alignment, size_t bytes) {
     bool recording = psc_preload_recording();
     void *p = psc_heap_alloc_aligned(alignment, bytes);
     return recording ? recorded(p, bytes) : p;
@@ -54,7 +58,12 @@ PSC_NOINLINE static void free_watched(void *p) {
 }
 
 static void *resize(void *p, size_t bytes) {
-    return psc_preload_recording() ? psc_record_resize(p, bytes) : psc_heap_resize(p, bytes);
+    if (!psc_preload_recording()) {
+        return psc_heap_resize(p, bytes);
+    }
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    return psc_record_resize(p, bytes, &start);
 }
 
 static void *resize_or_copy(void *p, size_t bytes) {

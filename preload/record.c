@@ -32,7 +32,7 @@ static uint64_t *attach(const struct psc_block *block) {
 }
 
 /* Only the owner of a pool allocates from it, so only the owner attaches. */
-void psc_record_alloc(void *p, size_t bytes) {
+void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start) {
     uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
     if (epoch == 0) {
         return;
@@ -43,7 +43,7 @@ void psc_record_alloc(void *p, size_t bytes) {
     if (tags == NULL) {
         tags = attach(&block);
     }
-    psc_track_alloc(tags, block.index, wire_class(block.class_index), bytes, block.bytes);
+    psc_track_alloc_from(start, tags, block.index, wire_class(block.class_index), bytes, block.bytes);
 }
 
 static void record_free(const struct psc_block *block, uint32_t epoch) {
@@ -59,7 +59,7 @@ void psc_record_free(void *p) {
     }
 }
 
-void *psc_record_resize(void *p, size_t bytes) {
+void *psc_record_resize(void *p, size_t bytes, const struct psc_unwind_start *start) {
     struct psc_block before;
     psc_heap_block(p, &before);
     void *resized = psc_heap_resize(p, bytes);
@@ -72,7 +72,7 @@ void *psc_record_resize(void *p, size_t bytes) {
         if (before.class_index == PSC_CLASS_COUNT) {
             psc_track_detach(tags_in(before.note)); /* place and size are others now */
         }
-        psc_record_alloc(resized, bytes);
+        psc_record_alloc(resized, bytes, start);
     }
     return resized;
 }

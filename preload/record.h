@@ -5,12 +5,13 @@
 #include "core/heap/heap.h"
 #include "core/track/track.h"
 
-/* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. */
-void psc_record_alloc(void *p, size_t bytes);
+/* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. `start`: captured in the function that
+ * the program called, so that the stack is walked from there. */
+void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start);
 /* The block p (may be NULL) is about to be freed. */
 void psc_record_free(void *p);
 /* psc_heap_resize for a block that is recorded: counts as a free and an allocation when it succeeds. */
-void *psc_record_resize(void *p, size_t bytes);
+void *psc_record_resize(void *p, size_t bytes, const struct psc_unwind_start *start);
 
 extern const struct psc_heap_hooks psc_record_hooks; /* but for thread_began */
 /* What the tracker needs to know of the heap. */

@@ -207,20 +207,26 @@ static bool record_alloc(struct psc_track_thread *thread, const struct psc_unwin
     return true;
 }
 
-void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested, size_t block_bytes) {
+void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, uint32_t index, uint32_t class_index,
+                          size_t requested, size_t block_bytes) {
     int saved = errno;
     if (tags == NULL || !psc_track_enter()) {
         drop_alloc(tags);
         return;
     }
-    struct psc_unwind_start start;
-    psc_unwind_capture(&start);
     struct psc_track_thread *thread = psc_track_thread_get();
-    if (thread == NULL || !record_alloc(thread, &start, &tags[index], class_index, requested, block_bytes)) {
+    if (thread == NULL || !record_alloc(thread, start, &tags[index], class_index, requested, block_bytes)) {
         drop_alloc(tags);
     }
     finish(thread);
     errno = saved;
+}
+
+PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested,
+                                  size_t block_bytes) {
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    psc_track_alloc_from(&start, tags, index, class_index, requested, block_bytes);
 }
 
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {

@@ -13,6 +13,7 @@
 #define PSC_CORE_TRACK_TRACK_H
 
 #include "core/base/compiler.h"
+#include "core/track/unwind_arch.h"
 #include "core/wire/options.h"
 #include "core/wire/trace.h"
 
@@ -75,8 +76,11 @@ void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_AR
 /* Of the pages that large blocks left behind, so many bytes have not gone back. */
 void psc_track_ranges(uint64_t cached_bytes);
 
-/* Block `index` of the pool was handed out for a request of `requested` bytes. Walks the stack, sets the tag.
- * May take a snapshot. `tags` NULL: counted as dropped. */
+/* Block `index` of the pool was handed out for a request of `requested` bytes. Walks the stack from `start`, captured in a
+ * function that has not returned, sets the tag. May take a snapshot. `tags` NULL: counted as dropped. */
+void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, uint32_t index, uint32_t class_index,
+                          size_t requested, size_t block_bytes);
+/* The same: the first frame is that of the function that calls. */
 void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested, size_t block_bytes);
 /* The block is about to be freed; called before the allocator may hand it to anyone else. */
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes);
