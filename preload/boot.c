@@ -161,7 +161,14 @@ static bool program_uses_ours(void) {
     return ours;
 }
 
+static bool passive;
+
+bool psc_preload_is_passive(void) {
+    return PSC_LOAD(&passive);
+}
+
 static void start_passive(void) {
+    PSC_STORE(&passive, true);
     void *theirs = dlsym(RTLD_DEFAULT, "realloc");
     if (theirs != NULL) {
         psc_preload_public_realloc = (void *(*)(void *, size_t))(uintptr_t)theirs;

@@ -21,6 +21,9 @@ PSC_INLINE bool psc_preload_is_plain(void) {
 /* True if allocations are to be recorded. Reads the options and begins the trace when called for the first time. */
 bool psc_preload_recording(void);
 
+/* The program brings its own malloc, and ours is not to meddle. */
+bool psc_preload_is_passive(void);
+
 /* What the program calls by the name of realloc: ours, or its own where it brings one. */
 extern void *(*psc_preload_public_realloc)(void *p, size_t bytes);
 

@@ -5,7 +5,7 @@ set -u
 . "$(dirname "$0")/lib"
 mkdir traces
 
-victims='thread_end thread_local signal_stack plugins churn handover measured forks spawns stacks'
+victims='thread_end thread_local signal_stack plugins deepbind churn handover measured forks spawns stacks'
 
 # The victim inherits standard descriptors alone.
 closing() { # CMD...
