@@ -55,6 +55,13 @@ static const struct field site_fields[] = {
     FIELD(psc_site, pinning_blocks),  FIELD(psc_site, temporary_count),
 };
 
+/* Of a site, what adds up: a pool may be pinned by several sites. */
+static const struct field sum_fields[] = {
+    FIELD(psc_site, alloc_count),     FIELD(psc_site, alloc_bytes),  FIELD(psc_site, free_count),
+    FIELD(psc_site, live_count),      FIELD(psc_site, live_bytes),   FIELD(psc_site, peak_live_count),
+    FIELD(psc_site, peak_live_bytes), FIELD(psc_site, pinned_bytes), FIELD(psc_site, temporary_count),
+};
+
 static const struct field snapshot_fields[] = {
     FIELD(psc_wire_snapshot, time_ns),     FIELD(psc_wire_snapshot, clock_bytes),
     FIELD(psc_wire_snapshot, live_bytes),  FIELD(psc_wire_snapshot, live_blocks),
@@ -64,11 +71,15 @@ static const struct field snapshot_fields[] = {
     FIELD(psc_wire_snapshot, large_bytes),
 };
 
+static uint64_t number_at(const void *record, const struct field *field) {
+    uint64_t value;
+    memcpy(&value, (const char *)record + field->offset, sizeof(value));
+    return value;
+}
+
 static void emit_fields(struct psc_emit *emit, const void *record, const struct field *fields, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)record + fields[i].offset, sizeof(value));
-        psc_emit_number(emit, fields[i].key, value);
+        psc_emit_number(emit, fields[i].key, number_at(record, &fields[i]));
     }
 }
 
@@ -183,11 +194,47 @@ static int by_weight(const void *left, const void *right) {
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static void emit_sites(struct psc_emit *emit, struct psc_model *model) {
+static void mark(bool *marks, const uint32_t *ids, size_t count, size_t top) {
+    for (size_t i = 0; i < count && i < top; i++) {
+        marks[ids[i]] = true;
+    }
+}
+
+/* Which sites are written in full, by id: the first `top` of each list, or all. The caller frees it. */
+static bool *choose_sites(const struct psc_model *model, size_t top) {
+    bool *marks = psc_array_new(model->site_count, sizeof(*marks));
+    mark(marks, model->by_live, model->by_live_count, top);
+    mark(marks, model->by_pinned, model->by_pinned_count, top);
+    mark(marks, model->by_peak, model->by_peak_count, top);
+    for (size_t i = 0; top == 0 && i < model->site_count; i++) {
+        marks[i] = true;
+    }
+    return marks;
+}
+
+/* What the sites that were left out hold together, so that sums over all sites can still be made. */
+static void emit_rest(struct psc_emit *emit, const struct psc_model *model, const bool *chosen) {
+    uint64_t sums[PSC_COUNT_OF(sum_fields)] = {0};
+    uint64_t count = 0;
+    for (size_t i = 0; i < model->site_count; i++) {
+        count += !chosen[i] && psc_site_is_used(&model->sites[i]);
+        for (size_t k = 0; k < PSC_COUNT_OF(sum_fields) && !chosen[i]; k++) {
+            sums[k] += number_at(&model->sites[i], &sum_fields[k]);
+        }
+    }
+    psc_emit_open(emit, "sites_left_out", '{');
+    psc_emit_number(emit, "count", count);
+    for (size_t k = 0; k < PSC_COUNT_OF(sum_fields); k++) {
+        psc_emit_number(emit, sum_fields[k].key, sums[k]);
+    }
+    psc_emit_close(emit, '{');
+}
+
+static void emit_sites(struct psc_emit *emit, struct psc_model *model, const bool *chosen) {
     struct psc_site **order = psc_array_new(model->site_count, sizeof(*order));
     size_t count = 0;
     for (size_t i = 0; i < model->site_count; i++) {
-        if (psc_site_is_used(&model->sites[i])) {
+        if (chosen[i] && psc_site_is_used(&model->sites[i])) {
             order[count++] = &model->sites[i];
         }
     }
@@ -225,8 +272,9 @@ static void emit_notes(struct psc_emit *emit, const struct psc_model *model, con
     psc_emit_close(emit, '[');
 }
 
-void psc_json_write(struct psc_model *model, FILE *out) {
+void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
     struct psc_emit emit;
+    bool *chosen = choose_sites(model, top);
     psc_emit_init(&emit, out, 2);
     psc_emit_open(&emit, NULL, '{');
     psc_emit_number(&emit, "schema", PSC_JSON_SCHEMA);
@@ -239,9 +287,11 @@ void psc_json_write(struct psc_model *model, FILE *out) {
     EMIT_FIELDS(&emit, &model->fragmentation, fragmentation_fields);
     psc_emit_close(&emit, '{');
     emit_classes(&emit, model);
-    emit_sites(&emit, model);
+    emit_sites(&emit, model, chosen);
+    emit_rest(&emit, model, chosen);
     emit_snapshots(&emit, model);
     emit_notes(&emit, model, "warnings", true);
     emit_notes(&emit, model, "notes", false);
     psc_emit_close(&emit, '{');
+    free(chosen);
 }

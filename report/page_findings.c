@@ -116,6 +116,20 @@ static void find_peak(const struct psc_model *model, FILE *out) {
     }
 }
 
+/* Of a program that has freed most of what it had, the peak is what can be changed. */
+static void find_peak_site(struct psc_model *model, FILE *out) {
+    const struct psc_totals *totals = &model->totals;
+    if (model->by_peak_count == 0 || totals->live_bytes >= totals->peak_live_bytes / 2) {
+        return;
+    }
+    const struct psc_site *site = &model->sites[model->by_peak[0]];
+    fputs("<li>At the peak, most live bytes were those of ", out);
+    write_site(model, site->id, out);
+    fprintf(out, ": %s in %s block%s, %s of all live bytes then.</li>\n", BYTES(site->peak_live_bytes),
+            COUNT(site->peak_live_count), site->peak_live_count == 1 ? "" : "s",
+            SHARE(site->peak_live_bytes, totals->peak_live_bytes));
+}
+
 void psc_page_findings(struct psc_model *model, FILE *out) {
     find_held(model, out);
     find_pinned(model, out);
@@ -124,4 +138,5 @@ void psc_page_findings(struct psc_model *model, FILE *out) {
     find_idle(model, out);
     find_rounding(model, out);
     find_peak(model, out);
+    find_peak_site(model, out);
 }

@@ -83,7 +83,11 @@ static int by_live(const void *a, const void *b, void *model) {
     if (left->live_bytes != right->live_bytes) {
         return left->live_bytes > right->live_bytes ? -1 : 1;
     }
-    return left->pinned_bytes != right->pinned_bytes ? (left->pinned_bytes > right->pinned_bytes ? -1 : 1) : 0;
+    if (left->pinned_bytes != right->pinned_bytes) {
+        return left->pinned_bytes > right->pinned_bytes ? -1 : 1;
+    }
+    return left->peak_live_bytes != right->peak_live_bytes ? (left->peak_live_bytes > right->peak_live_bytes ? -1 : 1)
+                                                           : 0;
 }
 
 /* Fills `ids` with all sites that were met, most allocated bytes first. */
@@ -106,6 +110,7 @@ static size_t choose_sites(struct choice *choice) {
     for (size_t rank = 0; rank < count && choice->count < ROWS_MAX; rank++) {
         choose(choice, model->by_live, model->by_live_count, rank);
         choose(choice, model->by_pinned, model->by_pinned_count, rank);
+        choose(choice, model->by_peak, model->by_peak_count, rank);
         choose(choice, allocated, count, rank);
     }
     free(allocated);

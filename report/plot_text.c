@@ -165,15 +165,32 @@ static bool is_nameless(const char *function) {
     return begins_with(function, "0x") || strstr(function, "+0x") != NULL;
 }
 
+/* What calls main or a thread's first function: true of every stack. */
+static bool is_start(const char *function) {
+    static const char *const names[] = {"_start", "__libc_start", "start_thread", "clone3", "__clone", "__GI___clone"};
+    for (size_t i = 0; i < PSC_COUNT_OF(names); i++) {
+        if (begins_with(function, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The nearest caller that has a name; of a stripped program, the nearest at all. */
 const char *psc_text_site_caller(const struct psc_site *site) {
     const struct psc_frame *frame = psc_text_site_frame(site);
     const struct psc_frame *end = frame == NULL ? NULL : site->frames + site->frame_count;
+    const char *nameless = NULL;
     for (const struct psc_frame *caller = frame; caller < end; caller++) {
-        if (strcmp(caller->function, frame->function) != 0 && !is_library(caller) && !is_nameless(caller->function)) {
+        if (strcmp(caller->function, frame->function) == 0 || is_library(caller) || is_start(caller->function)) {
+            continue;
+        }
+        if (!is_nameless(caller->function)) {
             return caller->function;
         }
+        nameless = nameless == NULL ? caller->function : nameless;
     }
-    return NULL;
+    return nameless;
 }
 
 static size_t columns_of(const char *text) {

@@ -9,15 +9,18 @@
 
 #include "core/base/compiler.h"
 #include "report/find.h"
+#include "report/format.h"
 #include "report/page.h"
 #include "report/tree.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
+#define MANY_FRAMES 200000 /* from about 40 MB of JSON on */
+
 struct request {
     struct psc_paths paths;
     const char *directory; /* of the page, or NULL */
-    size_t top;
+    size_t top;            /* 0: not given */
     bool json;
     bool png;
     bool help;
@@ -27,12 +30,13 @@ static const char help_text[] =
     "Usage: poolscope report [OPTION]... [TRACE|DIRECTORY]...\n"
     "Says where the memory of a process is, and which stacks are to blame.\n"
     "Without a TRACE: the newest run (poolscope-*/ or poolscope-*.trace) in the current directory.\n"
-    "Of several traces: a table of the processes, then the one that held most.\n"
+    "Of several traces: a table of the processes, then the one that held most (JSON: that one only).\n"
     "\n"
     "  -o, --output=DIR     also write an HTML page with plots into DIR\n"
     "      --png            the plots as PNG too\n"
     "      --format=FORMAT  text (default) or json\n"
-    "      --top=N          sites in each list (default 10)\n"
+    "      --top=N          sites in each list (default: 10) and processes in the table (default: 20), the rest summed\n"
+    "                       up; with json: only the sites that stand among the first N of a list (default: all)\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 done, 1 something failed, 2 wrong use.\n";
@@ -53,8 +57,8 @@ static int take_top(struct request *request, const char *value) {
     char *end;
     errno = 0;
     unsigned long top = strtoul(value, &end, 10);
-    if (errno != 0 || *end != '\0' || *value < '0' || *value > '9' || top > 100000) {
-        return complain("--top takes a number up to 100000, not ", value);
+    if (errno != 0 || *end != '\0' || *value < '0' || *value > '9' || top == 0 || top > 100000) {
+        return complain("--top takes a number from 1 to 100000, not ", value);
     }
     request->top = top;
     return DONE;
@@ -125,18 +129,43 @@ const char *psc_report_mode_name(uint32_t mode) {
     return "unknown";
 }
 
+/* Every frame is spelt out at every site: deep stacks make JSON that few programs like to read. */
+static void hint_at_size(const struct psc_model *model) {
+    uint64_t frames = 0;
+    for (size_t i = 0; i < model->site_count; i++) {
+        frames += model->sites[i].raw.count;
+    }
+    if (frames > MANY_FRAMES) {
+        fprintf(stderr,
+                "poolscope report: all sites with %s frames were written; --top=N writes the first N of each list, "
+                "and the sum of the others\n",
+                psc_format_count(frames).s);
+    }
+}
+
+static void write_json(const struct request *request, struct psc_model *model) {
+    psc_json_write(model, stdout, request->top);
+    if (request->top == 0) {
+        hint_at_size(model);
+    }
+}
+
+/* Who reads the text may stop reading (less, head), which ends this process: the page is written before it. */
 static int write_answer(const struct request *request, struct psc_model *model) {
+    int status = DONE;
+    if (request->directory != NULL) {
+        psc_model_symbolize_top(model, request->top != 0 ? request->top : PSC_REPORT_TOP);
+        status = psc_page_write(model, request->directory, request->png) == 0 ? DONE : FAILED;
+    }
     if (request->json) {
-        psc_json_write(model, stdout);
+        write_json(request, model);
     } else {
         psc_summary_write(model, stdout, request->top);
+        if (request->directory != NULL && status == DONE) {
+            fprintf(stdout, "\nThe page with the plots: %s/index.html\n", request->directory);
+        }
     }
-    if (request->directory == NULL) {
-        return DONE;
-    }
-    fflush(stdout);
-    psc_model_symbolize_top(model, request->top);
-    return psc_page_write(model, request->directory, request->png) == 0 ? DONE : FAILED;
+    return status;
 }
 
 static int report_one(const struct request *request, const char *path) {
@@ -158,8 +187,11 @@ static int report_many(const struct request *request) {
     const struct psc_tree_row *largest = psc_tree_largest(&tree);
     int status = FAILED;
     if (largest != NULL) {
-        if (!request->json) {
-            psc_tree_write(&tree, stdout);
+        if (request->json) {
+            fprintf(stderr, "poolscope report: %zu traces; the JSON is of the one that held most: %s\n", tree.count,
+                    largest->path);
+        } else {
+            psc_tree_write(&tree, request->top != 0 ? request->top : PSC_REPORT_PROCESSES, stdout);
             fprintf(stdout, "\nThe one that held most: %s\n", largest->path);
         }
         status = report_one(request, largest->path);
@@ -177,7 +209,7 @@ static int finish(int status) {
 }
 
 int psc_report_main(int argc, char **argv) {
-    struct request request = {.top = PSC_REPORT_TOP};
+    struct request request = {.top = 0};
     int status = read_options(&request, argc, argv);
     if (status == DONE && request.help) {
         fputs(help_text, stdout);

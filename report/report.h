@@ -7,16 +7,19 @@
 
 #include "report/model.h"
 
-#define PSC_REPORT_TOP 10 /* sites in each list of the summary */
+#define PSC_REPORT_TOP 10       /* sites in each list of the summary */
+#define PSC_REPORT_PROCESSES 20 /* processes in the table of many */
 #define PSC_JSON_SCHEMA 1
 
 /* The command; argv[0] is its name. Returns the exit status: 0 done, 1 failed, 2 wrong use. Data goes to stdout. */
 int psc_report_main(int argc, char **argv);
 
-/* The text that a person reads. Resolves the frames of the sites that it shows. */
+/* The text that a person reads, with the first `top` sites of each list; 0: the first PSC_REPORT_TOP.
+ * Resolves the frames of the sites that it shows. */
 void psc_summary_write(struct psc_model *model, FILE *out, size_t top);
-/* All facts as one JSON object; see poolscope-report(1) for the keys. Resolves frames site by site and forgets them. */
-void psc_json_write(struct psc_model *model, FILE *out);
+/* The facts as one JSON object; see poolscope-report(1) for the keys. Of the sites: the first `top` by live, by pinned
+ * and by peak bytes, and the sum of the others; 0: all. Resolves frames site by site and forgets them. */
+void psc_json_write(struct psc_model *model, FILE *out, size_t top);
 
 /* "exact" or "off" */
 const char *psc_report_mode_name(uint32_t mode);

@@ -13,6 +13,9 @@
 #define CLASSES_SHOWN 6
 #define DAMAGE_SHOWN 16
 #define CLASS_SHARE 100 /* a class is named from a hundredth of the committed bytes on */
+#define NAMELESS_MAX 8  /* modules named as having no names */
+
+#define WEIGHT(field) offsetof(struct psc_site, field)
 
 /* A figure of the summary in words. A statement may use several: each call has its own buffer. */
 #define BYTES(n) (psc_format_bytes(n).s)
@@ -50,7 +53,8 @@ static void write_head(const struct psc_model *model, FILE *out) {
             psc_format_duration(process->duration_ns).s);
     fprintf(out, "%s allocations of %s, %s frees", COUNT(model->totals.alloc_count), BYTES(model->totals.alloc_bytes),
             COUNT(model->totals.free_count));
-    fprintf(out, "; live: %s in %s blocks\n", BYTES(model->totals.live_bytes), COUNT(model->totals.live_count));
+    fprintf(out, "; live: %s in %s %s\n", BYTES(model->totals.live_bytes), COUNT(model->totals.live_count),
+            plural(model->totals.live_count, "block", "blocks"));
 }
 
 static size_t warning_count(const struct psc_model *model) {
@@ -239,17 +243,100 @@ static void write_pinned_site(const struct psc_model *model, const struct psc_si
             plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
 }
 
-static void write_sites(const struct psc_model *model, const char *title, const uint32_t *ids, size_t count,
-                        void (*write_line)(const struct psc_model *, const struct psc_site *, FILE *), FILE *out) {
-    if (count == 0) {
+/* One list of the summary. */
+struct list {
+    const char *title;
+    const uint32_t *ids;
+    size_t count;
+    size_t weight;  /* where in a site the figure lies by which they are ordered */
+    uint64_t whole; /* what those figures add up to */
+    void (*write_line)(const struct psc_model *, const struct psc_site *, FILE *);
+};
+
+static uint64_t weight_of(const struct psc_model *model, const struct list *list, size_t rank) {
+    uint64_t weight;
+    memcpy(&weight, (const char *)&model->sites[list->ids[rank]] + list->weight, sizeof(weight));
+    return weight;
+}
+
+/* How many are shown: see psc_summary_write. */
+static size_t shown_of(const struct list *list, size_t top) {
+    size_t most = top != 0 ? top : PSC_REPORT_TOP;
+    return list->count < most ? list->count : most;
+}
+
+static void write_others(const struct psc_model *model, const struct list *list, size_t shown, FILE *out) {
+    uint64_t bytes = 0;
+    size_t others = list->count - shown;
+    for (size_t i = shown; i < list->count; i++) {
+        bytes += weight_of(model, list, i);
+    }
+    if (others != 0) {
+        fprintf(out, "      %s (%s) at %s more %s\n", BYTES(bytes), psc_format_share(bytes, list->whole).s,
+                COUNT(others), plural(others, "site", "sites"));
+    }
+}
+
+static void write_list(const struct psc_model *model, const struct list *list, size_t top, FILE *out) {
+    size_t shown = shown_of(list, top);
+    if (shown == 0) {
         return;
     }
-    fprintf(out, "\n%s\n", title);
-    for (size_t i = 0; i < count; i++) {
-        const struct psc_site *site = &model->sites[ids[i]];
+    fprintf(out, "\n%s\n", list->title);
+    for (size_t i = 0; i < shown; i++) {
+        const struct psc_site *site = &model->sites[list->ids[i]];
         fprintf(out, "  %2zu. ", i + 1);
-        write_line(model, site, out);
+        list->write_line(model, site, out);
         write_frames(site, out);
+    }
+    write_others(model, list, shown, out);
+}
+
+/* ---- modules without names ------------------------------------------------------------------------------------- */
+
+/* True of a frame that is told as module+offset. */
+static bool is_nameless(const struct psc_frame *frame) {
+    const char *name = known(frame->module) ? last_part(frame->module) : NULL;
+    return name != NULL && strncmp(frame->function, name, strlen(name)) == 0 &&
+           strncmp(frame->function + strlen(name), "+0x", 3) == 0;
+}
+
+static bool is_among(const char *const *names, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t add_nameless(const struct psc_site *site, const char **modules, size_t count) {
+    size_t end = psc_site_skip(site) + FRAMES_SHOWN;
+    for (size_t i = 0; i < end && i < site->frame_count; i++) {
+        const struct psc_frame *frame = &site->frames[i];
+        if (is_nameless(frame) && count < NAMELESS_MAX && !is_among(modules, count, frame->module)) {
+            modules[count++] = frame->module;
+        }
+    }
+    return count;
+}
+
+/* Says which programs and libraries gave no names to the frames that were shown, and what would. */
+static void write_nameless(const struct psc_model *model, size_t top, FILE *out) {
+    const char *modules[NAMELESS_MAX];
+    char text[256];
+    size_t count = 0;
+    for (size_t i = 0; i < top; i++) {
+        count = i < model->by_live_count ? add_nameless(&model->sites[model->by_live[i]], modules, count) : count;
+        count = i < model->by_pinned_count ? add_nameless(&model->sites[model->by_pinned[i]], modules, count) : count;
+        count = i < model->by_peak_count ? add_nameless(&model->sites[model->by_peak[i]], modules, count) : count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        psc_format_plain(text, sizeof(text), last_part(modules[i]));
+        fprintf(out, "%s%s", i == 0 ? "\nNo function names for all of: " : ", ", text);
+    }
+    if (count != 0) {
+        fputs("\n  Their debug symbols give them: a package such as NAME-dbgsym, or DEBUGINFOD_URLS.\n", out);
     }
 }
 
@@ -275,34 +362,43 @@ static void write_notes(const struct psc_model *model, FILE *out) {
     }
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Where most of the peak is gone, what is live now does not tell of it. */
 static bool peak_has_passed(const struct psc_model *model) {
     return model->totals.live_bytes < model->totals.peak_live_bytes / 2;
 }
 
 static void write_all_sites(const struct psc_model *model, size_t top, FILE *out) {
-    write_sites(model, "Sites with most live bytes", model->by_live, least(model->by_live_count, top), write_live_site,
-                out);
-    write_sites(model, "Sites that pin most: memory held for their blocks, of which they use little", model->by_pinned,
-                least(model->by_pinned_count, top), write_pinned_site, out);
+    const struct psc_totals *totals = &model->totals;
+    const struct list live = {"Sites with most live bytes", model->by_live,     model->by_live_count,
+                              WEIGHT(live_bytes),           totals->live_bytes, write_live_site};
+    const struct list pinned = {"Sites that pin most: memory held for their blocks, of which they use little",
+                                model->by_pinned,
+                                model->by_pinned_count,
+                                WEIGHT(pinned_bytes),
+                                model->fragmentation.pinned_bytes,
+                                write_pinned_site};
+    const struct list peak = {"Sites with most live bytes at the peak",
+                              model->by_peak,
+                              model->by_peak_count,
+                              WEIGHT(peak_live_bytes),
+                              totals->peak_live_bytes,
+                              write_peak_site};
+    write_list(model, &live, top, out);
+    write_list(model, &pinned, top, out);
     if (peak_has_passed(model)) {
-        write_sites(model, "Sites with most live bytes at the peak", model->by_peak, least(model->by_peak_count, top),
-                    write_peak_site, out);
+        write_list(model, &peak, top, out);
     }
 }
 
 void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
-    psc_model_symbolize_top(model, top);
+    psc_model_symbolize_top(model, top != 0 ? top : PSC_REPORT_TOP);
     write_head(model, out);
     write_damage(model, out);
     if ((model->process.flags & PSC_TRACE_PASSIVE) == 0) {
         write_memory(model, out);
         write_classes(model, out);
         write_all_sites(model, top, out);
+        write_nameless(model, top != 0 ? top : PSC_REPORT_TOP, out);
     }
     write_notes(model, out);
 }

@@ -253,6 +253,21 @@ static int by_time(const void *left, const void *right) {
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
+/* The row kept for the peak is written when a snapshot is due: a later one may have met more live bytes. */
+static void mark_highest(struct psc_model *model) {
+    struct psc_wire_snapshot *highest = &model->snapshots[0];
+    for (size_t i = 1; i < model->snapshot_count; i++) {
+        highest = model->snapshots[i].live_bytes > highest->live_bytes ? &model->snapshots[i] : highest;
+    }
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        struct psc_wire_snapshot *snapshot = &model->snapshots[i];
+        if ((snapshot->flags & PSC_SNAPSHOT_PEAK) != 0 && snapshot->live_bytes < highest->live_bytes) {
+            snapshot->flags &= ~(uint32_t)PSC_SNAPSHOT_PEAK;
+            highest->flags |= PSC_SNAPSHOT_PEAK;
+        }
+    }
+}
+
 /* The peak may stand in the history as well: one of the two goes. */
 static void sort_snapshots(struct psc_model *model) {
     struct psc_wire_snapshot *all = model->snapshots;
@@ -269,6 +284,7 @@ static void sort_snapshots(struct psc_model *model) {
         }
     }
     model->snapshot_count = kept + 1;
+    mark_highest(model);
 }
 
 static bool bit_of(const uint64_t *bits, unsigned i) {

@@ -122,12 +122,58 @@ static size_t next_row(const struct psc_tree *tree, size_t index) {
     return next;
 }
 
-void psc_tree_write(const struct psc_tree *tree, FILE *out) {
+static int by_peak(const void *left, const void *right) {
+    const struct psc_tree_row *a = *(const struct psc_tree_row *const *)left;
+    const struct psc_tree_row *b = *(const struct psc_tree_row *const *)right;
+    return a->peak_committed_bytes != b->peak_committed_bytes
+               ? (a->peak_committed_bytes > b->peak_committed_bytes ? -1 : 1)
+               : (a < b ? -1 : a > b);
+}
+
+/* Which rows are shown, by index; the caller frees it. */
+static bool *choose_rows(const struct psc_tree *tree, size_t top) {
+    const struct psc_tree_row **order = psc_array_new(tree->count, sizeof(*order));
+    bool *chosen = psc_array_new(tree->count, sizeof(*chosen));
+    for (size_t i = 0; i < tree->count; i++) {
+        order[i] = &tree->rows[i];
+    }
+    qsort(order, tree->count, sizeof(*order), by_peak);
+    for (size_t i = 0; i < tree->count && i < top; i++) {
+        size_t row = (size_t)(order[i] - tree->rows);
+        for (; row != SIZE_MAX && !chosen[row]; row = tree->rows[row].parent) {
+            chosen[row] = true;
+        }
+    }
+    free(order);
+    return chosen;
+}
+
+static void write_others(const struct psc_tree *tree, const bool *chosen, FILE *out) {
+    size_t others = 0;
+    uint64_t most = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        if (!chosen[i]) {
+            others++;
+            most = tree->rows[i].peak_committed_bytes > most ? tree->rows[i].peak_committed_bytes : most;
+        }
+    }
+    if (others != 0) {
+        fprintf(out, "  ... and %zu more that held %s at most (--top=N shows more)\n", others,
+                psc_format_bytes(most).s);
+    }
+}
+
+void psc_tree_write(const struct psc_tree *tree, size_t top, FILE *out) {
+    bool *chosen = choose_rows(tree, top);
     fprintf(out, "%zu %s\n", tree->count, tree->count == 1 ? "process" : "processes");
     fprintf(out, "  %8s %-30s %-8s %10s %12s %10s %10s %10s\n", "process", "program", "end", "time", "allocations",
             "live", "committed", "peak");
     /* the first row has no parent: nothing stands before it */
     for (size_t i = tree->count != 0 ? 0 : SIZE_MAX; i != SIZE_MAX; i = next_row(tree, i)) {
-        write_row(tree, i, depth_of(tree, i), out);
+        if (chosen[i]) {
+            write_row(tree, i, depth_of(tree, i), out);
+        }
     }
+    write_others(tree, chosen, out);
+    free(chosen);
 }

@@ -33,6 +33,7 @@ struct psc_tree psc_tree_read(const struct psc_paths *paths, size_t *failed);
 void psc_tree_release(struct psc_tree *tree);
 /* The process that held most at its peak; NULL of none. */
 const struct psc_tree_row *psc_tree_largest(const struct psc_tree *tree);
-void psc_tree_write(const struct psc_tree *tree, FILE *out);
+/* The `top` processes that held most at their peak, with those that they come from, and how many others there are. */
+void psc_tree_write(const struct psc_tree *tree, size_t top, FILE *out);
 
 #endif

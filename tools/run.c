@@ -35,7 +35,7 @@ struct word {
 struct run {
     struct psc_settings settings;
     char **command;
-    uint64_t start_ns; /* CLOCK_REALTIME */
+    uint64_t start_ns;  /* CLOCK_REALTIME */
     bool own_directory; /* made for this run */
     struct word word;
 };
@@ -90,9 +90,9 @@ static bool make_directory(const char *here, const char *command, char path[PATH
 /* Doubles each percent sign: the library takes what follows one for a directive. */
 static void protect_percent(const char *path, char protected[2 * PATH_MAX]) {
     for (; *path != '\0'; path++) {
-        *protected++ = *path;
+        *protected ++ = *path;
         if (*path == '%') {
-            *protected++ = '%';
+            *protected ++ = '%';
         }
     }
     *protected = '\0';
@@ -121,11 +121,15 @@ static bool choose_place(struct run *run, char handed[PATH_MAX]) {
     if (run->own_directory) {
         return make_directory(here, run->command[0], out) && hand_down_directory(out, handed);
     }
+    if (!psc_settings_names_files(given) && run->settings.options.mode != PSC_MODE_OFF) {
+        mkdir(given, 0700); /* if it cannot be made, the library says so and the program runs unrecorded */
+    }
     if (given[0] == '/') {
         return format_path(out, "%s", given) && format_path(handed, "%s", given);
     }
     if (!psc_settings_names_files(given)) {
-        return format_path(out, "%s/%s", here, given) && hand_down_directory(out, handed);
+        bool fits = strcmp(given, ".") == 0 ? format_path(out, "%s", here) : format_path(out, "%s/%s", here, given);
+        return fits && hand_down_directory(out, handed);
     }
     protect_percent(here, protected);
     return format_path(out, "%s/%s", protected, given) && format_path(handed, "%s", out);
@@ -270,8 +274,8 @@ static void say_outcome(const struct run *run) {
     }
     char words[4 * PATH_MAX];
     const char *shown = quoted(run->own_directory ? strrchr(out, '/') + 1 : outcome.place, words);
-    fprintf(stderr, "poolscope: %u trace%s in %s; next: %s report %s\n", outcome.traces,
-            outcome.traces == 1 ? "" : "s", shown, psc_command_self(), shown);
+    fprintf(stderr, "poolscope: %u trace%s in %s; next: %s report %s\n", outcome.traces, outcome.traces == 1 ? "" : "s",
+            shown, psc_command_self(), shown);
 }
 
 static void say_not_started(const struct run *run) {

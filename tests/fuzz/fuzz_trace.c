@@ -95,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct psc_model *model = psc_model_open_fd(fd, "fuzz", &error);
     if (model != NULL) {
         check(model);
-        psc_json_write(model, nowhere);
+        psc_json_write(model, nowhere, 0);
         psc_summary_write(model, nowhere, 10);
         psc_model_close(model);
     }

@@ -16,7 +16,7 @@ tools/demo/demo.sh "$BUILD" "$scratch/demo" >"$scratch/out" 2>"$scratch/err" || 
     fail 'demo.sh'
 }
 cat "$scratch/out" "$scratch/err"
-[ "$(tail -n 1 "$scratch/out")" = "The page with the plots: open $scratch/demo/report/index.html" ] || fail 'no closing line'
+[ "$(tail -n 1 "$scratch/out")" = "The page with the plots: $scratch/demo/report/index.html" ] || fail 'no closing line'
 grep -q 'poolscope: 1 trace in' "$scratch/err" || fail 'not one trace'
 [ "$(grep -c '^day [0-2], evening' "$scratch/out")" -eq 3 ] || fail 'the program did not run to its end'
 grep -qi 'pinned' "$scratch/demo/summary.txt" || fail 'the summary tells nothing of pinned bytes'

@@ -126,6 +126,10 @@ mkdir '50%p'
     run 0 run --out=t -- true && says '1 trace in ' && run 0 run --out=x%p.trace -- true && says '1 trace in ' &&
     exit $bad) || bad=1
 rm -rf '50%p' 'tra,ces and \ it'
+run 0 run --out=made -- true
+says "^poolscope: 1 trace in $scratch/made; next: "
+(cd made && run 0 run --out=. -- true && says "^poolscope: 1 trace in $scratch/made; next: " && exit $bad) || bad=1
+rm -rf made
 run 3 run --out=missing/directory -- sh -c 'exit 3'
 says '^poolscope: nothing was recorded of sh: '
 silent_but

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/compiler.h"
 #include "report/report.h"
+#include "report/tree.h"
 #include "tests/unit/support_trace.h"
 
 #define GOLDEN_TRACE "tests/golden/small.trace.hex"
@@ -209,12 +211,34 @@ END_TEST
 
 /* ---- golden ---------------------------------------------------------------------------------------------------- */
 
-static char *json_of(struct psc_model *model, size_t *size) {
-    char *text;
+static char *json_of(struct psc_model *model, size_t *size, size_t top) {
+    char *text = NULL;
     FILE *out = open_memstream(&text, size);
-    psc_json_write(model, out);
+    psc_json_write(model, out, top);
     fclose(out);
     return text;
+}
+
+/* The figure after the first `"key": ` behind `from`. */
+static uint64_t figure_of(const char *text, const char *from, const char *key) {
+    char quoted[64];
+    const char *at = strstr(text, from);
+    ck_assert_ptr_nonnull(at);
+    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
+    at = strstr(at, quoted);
+    ck_assert_ptr_nonnull(at);
+    return strtoull(at + strlen(quoted), NULL, 10);
+}
+
+/* The sum over the sites that are written one by one. */
+static uint64_t live_of_sites(const char *text) {
+    uint64_t live = 0;
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (strncmp(text + i, "{\"id\"", 5) == 0) {
+            live += figure_of(text + i, "{\"id\"", "live_bytes");
+        }
+    }
+    return live;
 }
 
 static unsigned char *read_file(const char *path, size_t *size) {
@@ -231,7 +255,7 @@ static void write_golden(const struct psc_fake *fake) {
     FILE *trace = fopen(GOLDEN_TRACE, "we"), *json = fopen(GOLDEN_JSON, "we"), *seed = fopen(FUZZ_SEED, "we");
     struct psc_model *model = model_of(fake);
     psc_fake_dump(fake->bytes, psc_fake_bytes(fake), trace);
-    psc_json_write(model, json);
+    psc_json_write(model, json, 0);
     psc_model_close(model);
     psc_fake_shorten(fake, seed);
     fclose(trace);
@@ -256,7 +280,7 @@ START_TEST(golden_trace) {
     memcpy(fake.bytes, bytes, size);
     struct psc_model *model = model_of(&fake);
     check_sums(model);
-    char *json = json_of(model, &json_size);
+    char *json = json_of(model, &json_size, 0);
     unsigned char *expected = read_file(GOLDEN_JSON, &expected_size);
     ck_assert_str_eq(json, (char *)expected);
     free(json);
@@ -293,6 +317,48 @@ START_TEST(summary_takes_no_orders) {
 }
 END_TEST
 
+START_TEST(top_sites_and_the_rest_make_the_whole) {
+    struct psc_fake fake;
+    size_t size;
+    psc_fake_small(&fake);
+    struct psc_model *model = model_of(&fake);
+    char *all = json_of(model, &size, 0), *top = json_of(model, &size, 1);
+    ck_assert_uint_eq(figure_of(all, "sites_left_out", "count"), 0);
+    ck_assert_uint_gt(figure_of(top, "sites_left_out", "count"), 0);
+    ck_assert_uint_gt(strlen(all), strlen(top));
+    uint64_t live = figure_of(top, "sites_left_out", "live_bytes");
+    ck_assert_uint_eq(live + live_of_sites(top), model->totals.live_bytes);
+    free(all);
+    free(top);
+    psc_model_close(model);
+    psc_fake_release(&fake);
+}
+END_TEST
+
+/* Of 40 processes, the two that held most and those that they come from. */
+START_TEST(table_of_many_names_the_largest) {
+    struct psc_tree_row rows[40] = {{.path = "0"}};
+    const struct psc_tree tree = {.rows = rows, .count = PSC_COUNT_OF(rows)};
+    for (size_t i = 0; i < PSC_COUNT_OF(rows); i++) {
+        rows[i] = (struct psc_tree_row){
+            .path = "x", .pid = (uint32_t)(1000 + i), .parent = i == 0 ? SIZE_MAX : 0, .peak_committed_bytes = 100 + i};
+    }
+    rows[39].parent = 7;
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    psc_tree_write(&tree, 2, out);
+    fclose(out);
+    static const char *const shown[] = {"40 processes\n", " 1000 ", " 1007 ",
+                                        " 1038 ",         " 1039 ", "... and 36 more that held 137 B at most"};
+    for (size_t i = 0; i < PSC_COUNT_OF(shown); i++) {
+        ck_assert_msg(strstr(text, shown[i]) != NULL, "no '%s' in:\n%s", shown[i], text);
+    }
+    ck_assert_ptr_null(strstr(text, " 1001 "));
+    free(text);
+}
+END_TEST
+
 static int run_report(char *path) {
     char *argv[] = {(char *)"report", path, NULL};
     return psc_report_main(2, argv);
@@ -305,6 +371,7 @@ START_TEST(errors_have_a_status) {
     ck_assert_int_eq(run_report((char *)"--no-such-option"), 2);
     ck_assert_int_eq(run_report((char *)"--format=xml"), 2);
     ck_assert_int_eq(run_report((char *)"--top=x"), 2);
+    ck_assert_int_eq(run_report((char *)"--top=0"), 2);
     ck_assert_int_eq(run_report((char *)"--png"), 2);
 }
 END_TEST
@@ -335,6 +402,8 @@ int main(void) {
     TCase *output = tcase_create("output");
     tcase_add_test(output, golden_trace);
     tcase_add_test(output, summary_takes_no_orders);
+    tcase_add_test(output, top_sites_and_the_rest_make_the_whole);
+    tcase_add_test(output, table_of_many_names_the_largest);
     tcase_add_test(output, errors_have_a_status);
     tcase_add_test(output, other_versions_are_refused);
     suite_add_tcase(suite, output);

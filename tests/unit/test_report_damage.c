@@ -66,7 +66,7 @@ static int read_all(int fd) {
         FILE *out = open_memstream(&text, &size);
         check_sums(model);
         warnings = (int)warnings_of(model);
-        psc_json_write(model, out);
+        psc_json_write(model, out, 0);
         psc_summary_write(model, out, 10);
         fclose(out);
         free(text);

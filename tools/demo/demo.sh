@@ -14,9 +14,7 @@ PYTHONMALLOC=malloc "$build/poolscope" run --out="$out/trace" -- "$python" "$her
 echo
 echo "$ $build/poolscope report $out/trace -o $out/report"
 "$build/poolscope" report "$out/trace" -o "$out/report" | tee "$out/summary.txt"
-echo
 if [ ! -s "$out/report/index.html" ]; then
     echo "poolscope: the page was not written" >&2
     exit 1
 fi
-echo "The page with the plots: open $out/report/index.html"
