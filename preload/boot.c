@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +25,14 @@ static PSC_TLS bool booting; /* by this thread: what it allocates meanwhile is n
 
 /* ---- threads --------------------------------------------------------------------------------------------------- */
 
-/* Keys are destroyed in rounds, in no order: ours waits for the last round, so that what other destructors allocate and
- * free still goes the usual way. */
+#define ROUND_FIRST 1
+#define ROUND_LAST 2
+
+/* Keys are destroyed in rounds, in no order: ours waits for a second one, so that what other destructors allocate and free
+ * still goes the usual way, and no longer: a thread that first allocates in a late round must come to its end too. */
 static void thread_ends(void *round) {
-    uintptr_t next = (uintptr_t)round + 1;
-    if (next < PTHREAD_DESTRUCTOR_ITERATIONS) {
-        pthread_setspecific(thread_key, (void *)next);
+    if ((uintptr_t)round < ROUND_LAST) {
+        pthread_setspecific(thread_key, (void *)ROUND_LAST);
         return;
     }
     psc_track_thread_end();
@@ -40,7 +41,7 @@ static void thread_ends(void *round) {
 
 static void thread_began(void) {
     if (PSC_LOAD_ACQUIRE(&thread_key_made)) {
-        pthread_setspecific(thread_key, (void *)1);
+        pthread_setspecific(thread_key, (void *)ROUND_FIRST);
     }
 }
 
@@ -60,6 +61,28 @@ static void after_fork_in_child(void) {
     psc_lock_reset(&boot_lock);
     psc_track_fork_child();
     psc_heap_fork_child();
+}
+
+typedef int (*psc_register_function)(void (*)(void), void (*)(void), void (*)(void), void *);
+
+static int register_in_libc(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object) {
+    psc_register_function next = (psc_register_function)(uintptr_t)dlsym(RTLD_NEXT, "__register_atfork");
+    return next != NULL ? next(prepare, parent, child, object) : ENOMEM;
+}
+
+static void register_fork_handlers(void) {
+    static uint32_t done;
+    if (__atomic_exchange_n(&done, 1, __ATOMIC_RELAXED) == 0) {
+        register_in_libc(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
+    }
+}
+
+/* What pthread_atfork calls. Ours have to be the first registered, so that they run last before a fork: others' may
+ * allocate, or wait for threads that do. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+PSC_EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object) {
+    register_fork_handlers();
+    return register_in_libc(prepare, parent, child, object);
 }
 
 /* ---- start ----------------------------------------------------------------------------------------------------- */
@@ -97,7 +120,7 @@ static void set_up_heap(void) {
     hooks.thread_began = thread_began;
     psc_heap_set_hooks(&hooks);
     psc_heap_set_purge(options.purge);
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    register_fork_handlers();
     if (pthread_key_create(&thread_key, thread_ends) == 0) {
         PSC_STORE_RELEASE(&thread_key_made, true);
         thread_began();

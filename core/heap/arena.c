@@ -22,6 +22,7 @@ static struct {
     uint64_t cached_pages;
     uint32_t purge_ms;
     struct psc_churn churn; /* in slots */
+    bool refused;           /* in this window the kernel took no page back: the program may have locked them */
 } arenas = {.purge_ms = 1000};
 
 uint32_t psc_arena_count(void) {
@@ -247,10 +248,11 @@ static void purge_when_due(uint64_t now) {
         sweep(UINT64_MAX, 0);
         return;
     }
-    if (arenas.cached_pages > cached_pages_most()) {
-        sweep(UINT64_MAX, cached_pages_most() / 2);
+    if (arenas.cached_pages > cached_pages_most() && !arenas.refused) {
+        arenas.refused = !sweep(UINT64_MAX, cached_pages_most() / 2);
     }
     if (psc_churn_turn(&arenas.churn, now, arenas.purge_ms / PSC_WINDOWS)) {
+        arenas.refused = false;
         sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0);
     }
 }
@@ -301,7 +303,7 @@ static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots)
     }
     arena->free_slots -= slots;
     arenas.pooled_slots += slots;
-    arenas.churn.taken += slots;
+    psc_churn_take(&arenas.churn, slots);
 }
 
 static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t pages) {
@@ -339,7 +341,7 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     }
     arena->free_slots += slots;
     arenas.pooled_slots -= slots;
-    arenas.churn.given += slots;
+    psc_churn_give(&arenas.churn, slots);
     note_room(arena, room_around(arena, first, first + slots));
 }
 
@@ -383,6 +385,7 @@ static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
     }
     arena->committed = true;
     struct psc_pool *pool = begin_pool(arena, first, slots, owner);
+    purge_when_due(now_ms());
     tell(arena);
     return pool;
 }

@@ -102,13 +102,15 @@ static void *move(struct psc_large *large, size_t bytes) {
         return NULL;
     }
     psc_radix_set_large(old, NULL);
-    if (!psc_os_move(old, large->bytes, base, bytes)) {
-        psc_radix_set_large(old, large);
-        psc_radix_set_large(base, NULL);
-        psc_os_unmap(base, bytes);
-        return NULL;
+    if (psc_os_move(old, large->bytes, base, bytes)) {
+        return base;
     }
-    return base;
+    /* Some kernels have unmapped the range by now, and it may be another block's: it is left alone. */
+    psc_radix_set_large(old, large);
+    if (psc_radix_large(base) == large) {
+        psc_radix_set_large(base, NULL);
+    }
+    return NULL;
 }
 
 void *psc_large_resize(struct psc_large *large, size_t bytes) {

@@ -70,7 +70,7 @@ static uint32_t find_best(size_t bytes) {
 
 static void *take(size_t bytes) {
     uint32_t best = find_best(bytes);
-    kept.churn.taken += bytes;
+    psc_churn_take(&kept.churn, bytes);
     if (best == RANGES_MAX) {
         return NULL;
     }
@@ -130,7 +130,7 @@ void psc_range_give(void *base, size_t bytes) {
     uint64_t now = now_ms();
     uint64_t wait_ms = psc_arena_purge_ms();
     psc_lock_take(&kept.lock);
-    kept.churn.given += bytes;
+    psc_churn_give(&kept.churn, bytes);
     psc_churn_turn(&kept.churn, now, wait_ms / PSC_WINDOWS);
     struct range range = join((struct range){base, bytes, now});
     if (kept.count == RANGES_MAX) {

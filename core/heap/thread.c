@@ -150,20 +150,25 @@ void psc_heap_each(void (*visit)(struct psc_heap *heap, void *context), void *co
 
 /* ---- fork: locks in their order, and the heaps of threads that the child does not have --------------------------- */
 
+static bool has_other_threads(void) {
+    for (struct psc_heap *heap = all; heap != NULL; heap = heap->next) {
+        if (heap != psc_heap_self && heap->state == PSC_HEAP_LIVE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void psc_idle_fork_child(void) {
     psc_lock_reset(&psc_idle_lock);
     idle = NULL;
     idle_count = 0;
-    bool others = false;
+    uint32_t others = has_other_threads();
     for (struct psc_heap *heap = all; heap != NULL; heap = heap->next) {
+        heap->unsound |= others; /* a thread that is gone may have been about to hand a block back to any of them */
         if (heap != psc_heap_self) {
-            others |= heap->state == PSC_HEAP_LIVE;
-            heap->unsound |= heap->state == PSC_HEAP_LIVE;
             heap->state = PSC_HEAP_IDLE;
             push_idle(heap);
         }
-    }
-    if (psc_heap_self != &psc_heap_none) {
-        psc_heap_self->unsound = others; /* a thread that is gone may have been about to hand a block back */
     }
 }

@@ -1,5 +1,7 @@
 /* Frees what a library made before our constructors; allocates in its own, and in all that runs at exit. */
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/victims/expect.h"
 
@@ -36,5 +38,13 @@ int main(void) {
         EXPECT(((char *)early_block)[999] == 7);
         free(early_block);
     }
+    alarm(10); /* the library's handlers allocate around the fork */
+    pid_t child = fork();
+    if (child == 0) {
+        free(malloc(1000));
+        _exit(0);
+    }
+    int status = 1;
+    EXPECT(waitpid(child, &status, 0) == child && status == 0);
     return expect_end();
 }
