@@ -3,6 +3,7 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
+#include "core/heap/range.h"
 
 #define REGION_ARENAS_LEAST 4u /* 16 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
@@ -88,7 +89,7 @@ static uint32_t region_arenas_wanted(void) {
     return wanted < REGION_ARENAS_MOST ? wanted : REGION_ARENAS_MOST;
 }
 
-static bool reserve_region(void) {
+static bool try_to_reserve(void) {
     for (uint32_t wanted = region_arenas_wanted(); wanted > 0; wanted /= 2) {
         char *region = psc_os_reserve(wanted * PSC_ARENA_BYTES, PSC_ARENA_BYTES);
         if (region != NULL) {
@@ -98,6 +99,10 @@ static bool reserve_region(void) {
         }
     }
     return false;
+}
+
+static bool reserve_region(void) {
+    return try_to_reserve() || (psc_range_release() && try_to_reserve());
 }
 
 static bool settle(struct psc_arena *arena) {

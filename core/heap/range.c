@@ -70,7 +70,6 @@ static uint32_t find_best(size_t bytes) {
 
 static void *take(size_t bytes) {
     uint32_t best = find_best(bytes);
-    psc_churn_take(&kept.churn, bytes);
     if (best == RANGES_MAX) {
         return NULL;
     }
@@ -87,6 +86,12 @@ void *psc_range_take(size_t bytes) {
     void *base = take(bytes);
     psc_lock_release(&kept.lock);
     return base;
+}
+
+void psc_range_count_taken(size_t bytes) {
+    psc_lock_take(&kept.lock);
+    psc_churn_take(&kept.churn, bytes);
+    psc_lock_release(&kept.lock);
 }
 
 /* Joins the range with those that adjoin it. */
