@@ -22,6 +22,14 @@ void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *
 /* The pool's state has to change with this free. */
 void psc_bin_settle(struct psc_heap *heap, struct psc_pool *pool);
 
+/* bits: free blocks of that word, at least one. */
+PSC_INLINE void *psc_pool_take_lowest(struct psc_pool *pool, uint32_t word, uint64_t bits) {
+    PSC_STORE(&pool->free[word], bits & (bits - 1));
+    PSC_OWN_STEP(&pool->used, 1);
+    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+    return pool->base + (size_t)index * pool->block_bytes;
+}
+
 PSC_INLINE void *psc_fast_alloc_class(uint32_t class_index) {
     struct psc_pool *pool = psc_heap_self->bins[class_index].current;
     uint32_t word = pool->cursor;
@@ -29,10 +37,7 @@ PSC_INLINE void *psc_fast_alloc_class(uint32_t class_index) {
     if (PSC_UNLIKELY(bits == 0)) {
         return psc_heap_alloc_slowly(class_index);
     }
-    PSC_STORE(&pool->free[word], bits & (bits - 1)); /* the lowest block */
-    PSC_OWN_STEP(&pool->used, 1);
-    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
-    return pool->base + (size_t)index * pool->block_bytes;
+    return psc_pool_take_lowest(pool, word, bits);
 }
 
 PSC_INLINE void *psc_fast_alloc(size_t bytes) {
@@ -59,6 +64,20 @@ PSC_INLINE uint32_t psc_pool_index(const struct psc_pool *pool, const void *p) {
     return PSC_LIKELY((uint32_t)product < pool->reciprocal && index < PSC_LOAD(&pool->carved)) ? index : PSC_NO_BLOCK;
 }
 
+PSC_INLINE bool psc_pool_is_free(const struct psc_pool *pool, uint32_t index) {
+    return (pool->free[index / 64 % PSC_POOL_WORDS] >> (index % 64) & 1) != 0;
+}
+
+/* The block is not free. */
+PSC_INLINE void psc_pool_put(struct psc_pool *pool, uint32_t index) {
+    uint32_t word = index / 64;
+    PSC_STORE(&pool->free[word], pool->free[word] | (uint64_t)1 << (index % 64));
+    PSC_OWN_STEP(&pool->used, -1);
+    if (word < pool->cursor) {
+        pool->cursor = (uint8_t)word;
+    }
+}
+
 PSC_INLINE void psc_fast_free(void *p) {
     struct psc_arena *arena = psc_radix_arena(p);
     if (PSC_UNLIKELY(arena == NULL)) {
@@ -68,17 +87,11 @@ PSC_INLINE void psc_fast_free(void *p) {
     struct psc_pool *pool = psc_pool_of(arena, p);
     uint32_t index = psc_pool_index(pool, p);
     bool usual = index != PSC_NO_BLOCK && PSC_LOAD(&pool->owner) == psc_heap_self && PSC_LOAD(&pool->pending) == 0;
-    uint32_t word = index / 64 % PSC_POOL_WORDS;
-    uint64_t bit = (uint64_t)1 << (index % 64);
-    if (PSC_UNLIKELY(!usual || (pool->free[word] & bit) != 0)) {
+    if (PSC_UNLIKELY(!usual || psc_pool_is_free(pool, index))) {
         psc_heap_free_with_care(pool, index, p);
         return;
     }
-    PSC_STORE(&pool->free[word], pool->free[word] | bit);
-    PSC_OWN_STEP(&pool->used, -1);
-    if (word < pool->cursor) {
-        pool->cursor = (uint8_t)word;
-    }
+    psc_pool_put(pool, index);
     if (PSC_UNLIKELY(pool->used == pool->settle_at)) {
         psc_bin_settle(psc_heap_self, pool);
     }

@@ -37,10 +37,7 @@ static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
         return no_memory();
     }
     struct psc_pool *pool = bin->current;
-    uint64_t bits = pool->free[pool->cursor];
-    PSC_STORE(&pool->free[pool->cursor], bits & (bits - 1));
-    PSC_OWN_STEP(&pool->used, 1);
-    return pool->base + (size_t)(pool->cursor * 64 + __builtin_ctzll(bits)) * pool->block_bytes;
+    return psc_pool_take_lowest(pool, pool->cursor, pool->free[pool->cursor]);
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -123,19 +120,6 @@ static void free_span(struct psc_pool *span, const void *p) {
     psc_arena_retire_pool(span);
 }
 
-/* The caller's heap owns the pool, and has merged what was handed back. */
-static void put_block(struct psc_pool *pool, uint32_t index, const void *p) {
-    uint64_t bit = (uint64_t)1 << (index % 64);
-    if ((pool->free[index / 64] & bit) != 0) {
-        psc_die(PSC_DIE_DOUBLE, p);
-    }
-    PSC_STORE(&pool->free[index / 64], pool->free[index / 64] | bit);
-    PSC_OWN_STEP(&pool->used, -1);
-    if (index / 64 < pool->cursor) {
-        pool->cursor = (uint8_t)(index / 64);
-    }
-}
-
 void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
     struct psc_heap *owner = PSC_LOAD(&pool->owner);
     if (index == PSC_NO_BLOCK) {
@@ -146,8 +130,11 @@ void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *
     } else if (owner != psc_heap_self) {
         psc_pool_hand_back(pool, index, p);
     } else {
-        psc_pool_merge(pool);
-        put_block(pool, index, p);
+        psc_pool_merge(pool); /* this block may be among those that were handed back */
+        if (psc_pool_is_free(pool, index)) {
+            psc_die(PSC_DIE_DOUBLE, p);
+        }
+        psc_pool_put(pool, index);
         psc_bin_settle(owner, pool);
     }
 }
