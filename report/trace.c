@@ -14,20 +14,11 @@
 /* The directory speaks of every chunk that the format allows. */
 _Static_assert(PSC_DIRECTORY_CHUNKS *PSC_CHUNK_BYTES == PSC_CHUNKS_MAX, "one byte per chunk");
 
+#define KIND(kind, name, type) [PSC_CHUNK_##kind] = {name, sizeof(type)},
 static const struct {
     const char *name;
     uint32_t row_bytes;
-} kinds[PSC_CHUNK_KINDS] = {
-    [PSC_CHUNK_NONE] = {"nothing", 0},
-    [PSC_CHUNK_MODULES] = {"modules", sizeof(struct psc_wire_module)},
-    [PSC_CHUNK_SITES] = {"sites", sizeof(struct psc_wire_site)},
-    [PSC_CHUNK_FRAMES] = {"frames", sizeof(uint64_t)},
-    [PSC_CHUNK_THREADS] = {"threads", sizeof(struct psc_wire_thread)},
-    [PSC_CHUNK_BOOKS] = {"books", sizeof(struct psc_wire_book)},
-    [PSC_CHUNK_EXTENTS] = {"extents", sizeof(struct psc_wire_extent)},
-    [PSC_CHUNK_ARENAS] = {"arenas", sizeof(struct psc_wire_arena)},
-    [PSC_CHUNK_SNAPSHOTS] = {"snapshots", sizeof(struct psc_wire_snapshot)},
-};
+} kinds[PSC_CHUNK_KINDS] = {[PSC_CHUNK_NONE] = {"nothing", 0}, PSC_WIRE_TABLES(KIND)};
 
 const char *psc_trace_kind_name(uint32_t kind) {
     return kind < PSC_CHUNK_KINDS ? kinds[kind].name : "unknown";

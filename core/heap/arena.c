@@ -262,9 +262,9 @@ static void purge_when_due(uint64_t now) {
     }
 }
 
-bool psc_arena_purge(bool all) {
+bool psc_arena_purge(void) {
     psc_lock_take(&psc_arena_lock);
-    bool went = sweep(all ? UINT64_MAX : now_ms() - arenas.purge_ms, 0);
+    bool went = sweep(UINT64_MAX, 0);
     psc_lock_release(&psc_arena_lock);
     return went;
 }

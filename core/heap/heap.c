@@ -240,7 +240,7 @@ bool psc_heap_trim(void) {
     }
     psc_heap_each(collect_idle, NULL);
     bool went = psc_range_release();
-    return psc_arena_purge(true) || went;
+    return psc_arena_purge() || went;
 }
 
 void psc_heap_fork_prepare(void) {

@@ -22,8 +22,8 @@ struct psc_pool *psc_arena_make_span(size_t bytes, bool *fresh);
 bool psc_arena_resize_span(struct psc_pool *span, size_t bytes);
 /* The pool is empty and on no list. */
 void psc_arena_retire_pool(struct psc_pool *pool);
-/* Gives back pages of free slots that waited long enough, or all of them. True if any went. */
-bool psc_arena_purge(bool all);
+/* Gives back the pages of all free slots. True if any went. */
+bool psc_arena_purge(void);
 /* Gives back the address space of arenas without pools, for when there is no more. True if any went. */
 bool psc_arena_release(void);
 uint32_t psc_arena_count(void);

@@ -10,16 +10,7 @@
 
 static uint32_t attempt; /* number of the name that was free; those before it were taken */
 
-const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS] = {
-    [PSC_CHUNK_MODULES] = sizeof(struct psc_wire_module),
-    [PSC_CHUNK_SITES] = sizeof(struct psc_wire_site),
-    [PSC_CHUNK_FRAMES] = sizeof(uint64_t),
-    [PSC_CHUNK_THREADS] = sizeof(struct psc_wire_thread),
-    [PSC_CHUNK_BOOKS] = sizeof(struct psc_wire_book),
-    [PSC_CHUNK_EXTENTS] = sizeof(struct psc_wire_extent),
-    [PSC_CHUNK_ARENAS] = sizeof(struct psc_wire_arena),
-    [PSC_CHUNK_SNAPSHOTS] = sizeof(struct psc_wire_snapshot),
-};
+const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS] = PSC_WIRE_ROW_BYTES;
 
 /* ---- the file that exec left behind -------------------------------------------------------------------------- */
 

@@ -260,6 +260,22 @@ struct psc_wire_snapshot {
     struct psc_wire_snapshot_class classes[PSC_CLASSES_MAX];
 };
 
+/* The tables: TABLE(kind, name, type of its rows). */
+#define PSC_WIRE_TABLES(TABLE)                                                                                         \
+    TABLE(MODULES, "modules", struct psc_wire_module)                                                                  \
+    TABLE(SITES, "sites", struct psc_wire_site)                                                                        \
+    TABLE(FRAMES, "frames", uint64_t)                                                                                  \
+    TABLE(THREADS, "threads", struct psc_wire_thread)                                                                  \
+    TABLE(BOOKS, "books", struct psc_wire_book)                                                                        \
+    TABLE(EXTENTS, "extents", struct psc_wire_extent)                                                                  \
+    TABLE(ARENAS, "arenas", struct psc_wire_arena)                                                                     \
+    TABLE(SNAPSHOTS, "snapshots", struct psc_wire_snapshot)
+
+/* Sizes of the rows by kind, as this version writes them to the header: for an array of PSC_CHUNK_KINDS. */
+#define PSC_WIRE_ROW_BYTES_ENTRY(kind, name, type) [PSC_CHUNK_##kind] = sizeof(type),
+#define PSC_WIRE_ROW_BYTES                                                                                             \
+    { PSC_WIRE_TABLES(PSC_WIRE_ROW_BYTES_ENTRY) }
+
 _Static_assert(sizeof(struct psc_wire_module) == 512, "rows divide a chunk");
 _Static_assert(sizeof(struct psc_wire_site) == 32, "wire format");
 _Static_assert(sizeof(struct psc_wire_row) == 192, "three cache lines");

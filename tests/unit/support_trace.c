@@ -26,16 +26,7 @@ size_t psc_fake_bytes(const struct psc_fake *fake) {
 }
 
 static void fill_header(struct psc_wire_header *header) {
-    static const uint32_t row_bytes[PSC_CHUNK_KINDS] = {
-        [PSC_CHUNK_MODULES] = sizeof(struct psc_wire_module),
-        [PSC_CHUNK_SITES] = sizeof(struct psc_wire_site),
-        [PSC_CHUNK_FRAMES] = sizeof(uint64_t),
-        [PSC_CHUNK_THREADS] = sizeof(struct psc_wire_thread),
-        [PSC_CHUNK_BOOKS] = sizeof(struct psc_wire_book),
-        [PSC_CHUNK_EXTENTS] = sizeof(struct psc_wire_extent),
-        [PSC_CHUNK_ARENAS] = sizeof(struct psc_wire_arena),
-        [PSC_CHUNK_SNAPSHOTS] = sizeof(struct psc_wire_snapshot),
-    };
+    static const uint32_t row_bytes[PSC_CHUNK_KINDS] = PSC_WIRE_ROW_BYTES;
     memcpy(header->magic, PSC_TRACE_MAGIC, sizeof(header->magic));
     header->version = PSC_TRACE_VERSION;
     header->header_bytes = sizeof(*header);
