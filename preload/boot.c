@@ -138,6 +138,8 @@ static void boot(void) {
     PSC_STORE_RELEASE(&psc_preload_state, recording ? PSC_PRELOAD_RECORDING : PSC_PRELOAD_PLAIN);
     if (recording) {
         psc_heap_each_arena(psc_record_hooks.arena_changed); /* those made before */
+    } else {
+        psc_heap_unwatch();
     }
 }
 
@@ -203,6 +205,7 @@ static void start_passive(void) {
         if (options.mode != PSC_MODE_OFF) {
             psc_track_start_passive(&options);
         }
+        psc_heap_unwatch();
     }
     psc_lock_release(&boot_lock);
 }

@@ -11,12 +11,8 @@ enum psc_preload_state {
     PSC_PRELOAD_RECORDING
 };
 
-/* Leaves NEW once, when libc is ready; any thread reads. The one branch that recording costs when it is off. */
+/* Leaves NEW once, when libc is ready; any thread reads. */
 extern uint32_t psc_preload_state;
-
-PSC_INLINE bool psc_preload_is_plain(void) {
-    return PSC_LIKELY(PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_PLAIN);
-}
 
 /* True if allocations are to be recorded. Reads the options and begins the trace when called for the first time. */
 bool psc_preload_recording(void);

@@ -32,13 +32,15 @@ PSC_INLINE void *recorded(void *p, size_t bytes) {
     return p;
 }
 
-PSC_NOINLINE static void *alloc_watched(size_t bytes) {
+/* What the fast paths leave over: when the tracker records, everything. */
+
+PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
     bool recording = psc_preload_recording();
     void *p = psc_heap_alloc(bytes);
     return recording ? recorded(p, bytes) : p;
 }
 
-PSC_NOINLINE static void *alloc_zeroed_watched(size_t bytes) {
+PSC_NOINLINE static void *alloc_zeroed(size_t bytes) {
     bool recording = psc_preload_recording();
     void *p = psc_heap_alloc_zeroed(bytes);
     return recording ? recorded(p, bytes) : p;
@@ -50,7 +52,7 @@ PSC_NOINLINE static void *alloc_aligned(size_t alignment, size_t bytes) {
     return recording ? recorded(p, bytes) : p;
 }
 
-PSC_NOINLINE static void free_watched(void *p) {
+PSC_NOINLINE static void free_otherwise(void *p) {
     if (psc_preload_recording()) {
         psc_record_free(p);
     }
@@ -66,16 +68,16 @@ static void *resize(void *p, size_t bytes) {
     return psc_record_resize(p, bytes, &start);
 }
 
-static void *resize_or_copy(void *p, size_t bytes) {
+PSC_NOINLINE static void *resize_or_copy(void *p, size_t bytes) {
     void *resized = resize(p, bytes);
     if (resized != NULL) {
         return resized;
     }
-    void *copy = alloc_watched(bytes);
+    void *copy = alloc_otherwise(bytes);
     if (copy != NULL) {
         size_t old_bytes = psc_heap_usable(p);
         memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
-        free_watched(p);
+        free_otherwise(p);
     }
     return copy;
 }
@@ -88,14 +90,13 @@ static void *fail(int error) {
 /* ---- C ----------------------------------------------------------------------------------------------------------- */
 
 PSC_EXPORT void *malloc(size_t bytes) {
-    return psc_preload_is_plain() ? psc_fast_alloc(bytes) : alloc_watched(bytes);
+    void *p;
+    return PSC_LIKELY(psc_fast_alloc(psc_heap_open, bytes, &p)) ? p : alloc_otherwise(bytes);
 }
 
 PSC_EXPORT void free(void *p) {
-    if (psc_preload_is_plain()) {
-        psc_fast_free(p);
-    } else {
-        free_watched(p);
+    if (PSC_UNLIKELY(!psc_fast_free(psc_heap_open, p))) {
+        free_otherwise(p);
     }
 }
 
@@ -104,7 +105,7 @@ PSC_EXPORT void *calloc(size_t count, size_t each) {
     if (PSC_UNLIKELY(__builtin_mul_overflow(count, each, &bytes))) {
         return fail(ENOMEM);
     }
-    return psc_preload_is_plain() ? psc_heap_alloc_zeroed(bytes) : alloc_zeroed_watched(bytes);
+    return alloc_zeroed(bytes);
 }
 
 PSC_EXPORT void *realloc(void *p, size_t bytes) {

@@ -21,12 +21,14 @@ static uint64_t *tags_of(const struct psc_block *block, uint32_t epoch) {
     return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? tags->tags : NULL;
 }
 
-static uint64_t *attach(const struct psc_block *block) {
+static uint64_t *attach(const void *p, const struct psc_block *block) {
     struct psc_tags *tags = tags_in(block->note);
+    struct psc_pool_figures pool;
+    psc_heap_pool_state(p, &pool);
     uint64_t *attached = psc_track_attach(tags, wire_class(block->class_index), (uintptr_t)block->base, block->bytes,
-                                          block->capacity, block->carved, block->used - 1);
-    if (block->stale_pages > 0) {
-        psc_track_carved(tags, block->carved, block->stale_pages);
+                                          block->capacity, pool.carved, pool.used - 1);
+    if (pool.stale_pages > 0) {
+        psc_track_carved(tags, pool.carved, pool.stale_pages);
     }
     return attached;
 }
@@ -41,7 +43,7 @@ void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *star
     psc_heap_block(p, &block);
     uint64_t *tags = tags_of(&block, epoch);
     if (tags == NULL) {
-        tags = attach(&block);
+        tags = attach(p, &block);
     }
     psc_track_alloc_from(start, tags, block.index, wire_class(block.class_index), bytes, block.bytes);
 }

@@ -168,6 +168,12 @@ static uint64_t stale_bytes(const struct psc_load_extents *extents, uint64_t cap
     return bytes < most ? bytes : most;
 }
 
+/* The first block need not begin with a page. */
+static uint64_t carved_page_bytes(const struct psc_pool *pool) {
+    uint64_t bytes = pool->base % PSC_MODEL_PAGE_BYTES + pool->carved * pool->block_bytes;
+    return pool->carved != 0 ? psc_round_up(bytes, PSC_MODEL_PAGE_BYTES) : 0;
+}
+
 static void take_pool(struct psc_load_extents *extents) {
     struct psc_load *load = extents->load;
     struct psc_model *model = load->model;
@@ -182,8 +188,7 @@ static void take_pool(struct psc_load_extents *extents) {
     }
     uint64_t live = (uint64_t)pool.tagged + pool.untagged;
     pool.live_requested_bytes += pool.untagged * pool.block_bytes;
-    pool.committed_bytes =
-        psc_round_up(pool.carved * pool.block_bytes, PSC_MODEL_PAGE_BYTES) + stale_bytes(extents, pool.capacity);
+    pool.committed_bytes = carved_page_bytes(&pool) + stale_bytes(extents, pool.capacity);
     pool.pinned_bytes = live == 0 ? 0 : pool.committed_bytes - live * pool.block_bytes;
     charge(extents, &pool);
     count_pool(model, &pool);

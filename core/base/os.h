@@ -3,6 +3,8 @@
 #ifndef PSC_CORE_BASE_OS_H
 #define PSC_CORE_BASE_OS_H
 
+#include <sys/uio.h>
+
 #include "core/base/compiler.h"
 
 #define PSC_PAGE_BYTES 4096u
@@ -17,6 +19,14 @@ bool psc_os_commit(void *address, size_t bytes);
 bool psc_os_decommit(void *address, size_t bytes);
 /* Gives the pages back at once; they read as zero afterwards. False: nothing changed. */
 bool psc_os_purge(void *address, size_t bytes);
+/* The same for many ranges: by one call of the kernel where that has one for it (from 6.15 on) and no sandbox is around.
+ * Returns how many of them, from the first on, have gone. One thread at a time. */
+size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count);
+/* The process is about to forbid itself system calls: from now on only those are made that sandboxes usually allow. */
+void psc_os_enter_sandbox(void);
+/* Brings pages of usable memory in, as touching each would, at a fraction of the cost. False: nothing changed (a kernel
+ * before 5.14, no memory, a sandbox). */
+bool psc_os_populate(void *address, size_t bytes);
 /* Reserved and usable at once, page-aligned, zeroed. NULL: none. */
 void *psc_os_map(size_t bytes);
 /* False: the range is still mapped (no VMA to split). */
@@ -33,6 +43,8 @@ size_t psc_os_address_space_limit(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC / CLOCK_REALTIME. */
 uint64_t psc_os_monotonic_ns(void);
+/* Milliseconds of CLOCK_MONOTONIC_COARSE: a few ms behind, and read within a few ns. */
+uint64_t psc_os_monotonic_ms(void);
 uint64_t psc_os_realtime_ns(void);
 
 /* Creates a new regular file of `bytes` (a hole), mode 0600, never through a link, and maps it shared: over `at` if

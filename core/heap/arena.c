@@ -8,6 +8,13 @@
 #define REGION_ARENAS_LEAST 4u /* 16 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
 #define CACHED_PAGES_LEAST 1024u /* so many pages of free slots may always wait */
+#define AHEAD_FROM_SLOTS                                                                                               \
+    512u                /* slots in use, 8 MiB, before we look ahead: what that wastes is below a hundredth then */
+#define RUN_LONG 16u    /* slots, 256 KiB */
+#define RUNS_MOST 256u  /* that go with one call */
+#define COLOUR_STEP 64u /* a cache line */
+#define COLOUR_MOST (PSC_SLOT_BYTES / 32)
+#define AHEAD_SLOTS 4u /* 64 KiB: a kernel's call costs little more than its pages do */
 
 struct psc_lock psc_arena_lock;
 
@@ -17,13 +24,13 @@ static struct {
     uint32_t homeless; /* of these, without address space */
     char *region_next; /* reserved address space, whole arenas */
     char *region_end;
-    /* No arena below has room for a pool of k slots: a hint that saves looking. */
+    /* No arena below has room for a pool of k slots: a hint that saves looking. It does not fall with k. */
     uint32_t first_with_room[PSC_SPAN_SLOTS_MAX + 1];
     uint64_t pooled_slots;
     uint64_t cached_pages;
     uint32_t purge_ms;
+    uint64_t look_again_at; /* cached pages: with fewer, looking for long runs again in this window is in vain */
     struct psc_churn churn; /* in slots */
-    bool refused;           /* in this window the kernel took no page back: the program may have locked them */
 } arenas = {.purge_ms = 1000};
 
 uint32_t psc_arena_count(void) {
@@ -56,19 +63,40 @@ static void clear_bit(uint64_t *bits, uint32_t i) {
     PSC_STORE(&bits[i / 64], bits[i / 64] & ~((uint64_t)1 << (i % 64)));
 }
 
+/* The first slot from `slot` on whose bit is `set`; PSC_SLOTS if there is none. */
+static uint32_t next_slot(const uint64_t *bits, uint32_t slot, bool set) {
+    while (slot < PSC_SLOTS) {
+        uint64_t word = (set ? bits[slot / 64] : ~bits[slot / 64]) >> (slot % 64);
+        if (word != 0) {
+            return slot + (uint32_t)__builtin_ctzll(word);
+        }
+        slot = (slot / 64 + 1) * 64;
+    }
+    return PSC_SLOTS;
+}
+
+/* The slot behind the last one before `slot` whose bit is set. */
+static uint32_t slot_behind_last(const uint64_t *bits, uint32_t slot) {
+    while (slot > 0) {
+        uint32_t word = (slot - 1) / 64;
+        uint64_t below = bits[word] << (63 - (slot - 1) % 64);
+        if (below != 0) {
+            return slot - (uint32_t)__builtin_clzll(below);
+        }
+        slot = word * 64;
+    }
+    return 0;
+}
+
 /* First of `count` adjacent slots that no pool has; PSC_SLOTS if there are none. */
 static uint32_t find_slots(const struct psc_arena *arena, uint32_t count) {
-    uint32_t run = 0;
-    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
-        if (slot % 64 == 0 && arena->pooled[slot / 64] == UINT64_MAX) {
-            run = 0;
-            slot += 63;
-            continue;
+    uint32_t first = next_slot(arena->pooled, 0, false);
+    while (first + count <= PSC_SLOTS) {
+        uint32_t end = next_slot(arena->pooled, first, true);
+        if (end - first >= count) {
+            return first;
         }
-        run = bit(arena->pooled, slot) ? 0 : run + 1;
-        if (run == count) {
-            return slot + 1 - count;
-        }
+        first = next_slot(arena->pooled, end, false);
     }
     return PSC_SLOTS;
 }
@@ -117,10 +145,16 @@ static bool settle(struct psc_arena *arena) {
 
 /* There may be room now for `slots` adjacent ones, and for fewer. */
 static void note_room(const struct psc_arena *arena, uint32_t slots) {
-    for (uint32_t k = 1; k <= slots && k <= PSC_SPAN_SLOTS_MAX; k++) {
-        if (arenas.first_with_room[k] > arena->index) {
-            arenas.first_with_room[k] = arena->index;
-        }
+    uint32_t k = slots < PSC_SPAN_SLOTS_MAX ? slots : PSC_SPAN_SLOTS_MAX;
+    for (; k > 0 && arenas.first_with_room[k] > arena->index; k--) {
+        arenas.first_with_room[k] = arena->index;
+    }
+}
+
+/* There is no room for `slots` adjacent ones in arenas below `index`, and so none for more. */
+static void note_no_room(uint32_t index, uint32_t slots) {
+    for (uint32_t k = slots; k <= PSC_SPAN_SLOTS_MAX && arenas.first_with_room[k] < index; k++) {
+        arenas.first_with_room[k] = index;
     }
 }
 
@@ -156,20 +190,16 @@ static struct psc_arena *find_arena(uint32_t slots, uint32_t *first) {
     for (uint32_t i = arenas.first_with_room[slots]; i < arenas.count; i++) {
         struct psc_arena *arena = arenas.table[i];
         if (arena->free_slots >= slots && arena->base != NULL && (*first = find_slots(arena, slots)) < PSC_SLOTS) {
-            arenas.first_with_room[slots] = i;
+            note_no_room(i, slots);
             return arena;
         }
     }
-    arenas.first_with_room[slots] = arenas.count;
+    note_no_room(arenas.count, slots);
     *first = 0;
     return arenas.homeless > 0 ? settle_homeless() : new_arena();
 }
 
 /* ---- pages that go back ---------------------------------------------------------------------------------------- */
-
-static uint64_t now_ms(void) {
-    return psc_os_monotonic_ns() / 1000000;
-}
 
 /* The slot's pages went back, or a pool takes them over. */
 static void forget_cached(struct psc_arena *arena, uint32_t slot) {
@@ -191,18 +221,40 @@ static void forget_all_pages(struct psc_arena *arena) {
     }
 }
 
-/* Gives back the pages of one run of cached slots that begins at `slot`; returns the slot behind it. */
-static uint32_t purge_run(struct psc_arena *arena, uint32_t slot) {
-    uint32_t end = slot;
-    while (end < PSC_SLOTS && bit(arena->cached, end)) {
-        end++;
+/* Runs of cached slots whose pages are to go. */
+static struct {
+    struct iovec runs[RUNS_MOST];
+    uint32_t count;
+    uint64_t pages;
+} leaving;
+
+static void forget_run(const struct iovec *run) {
+    struct psc_arena *arena = psc_radix_arena(run->iov_base);
+    uint32_t first = (uint32_t)((size_t)((char *)run->iov_base - arena->base) / PSC_SLOT_BYTES);
+    for (uint32_t slot = first; slot < first + run->iov_len / PSC_SLOT_BYTES; slot++) {
+        forget_pages(arena, slot);
     }
-    if (psc_os_purge(arena->base + (size_t)slot * PSC_SLOT_BYTES, (size_t)(end - slot) * PSC_SLOT_BYTES)) {
-        for (uint32_t i = slot; i < end; i++) {
-            forget_pages(arena, i);
-        }
+    tell(arena);
+}
+
+static void purge_leaving(void) {
+    size_t gone = psc_os_purge_ranges(leaving.runs, leaving.count);
+    for (size_t i = 0; i < gone; i++) {
+        forget_run(&leaving.runs[i]);
     }
-    return end;
+    leaving.count = 0;
+    leaving.pages = 0;
+}
+
+static void add_leaving(const struct psc_arena *arena, uint32_t slot, uint32_t end) {
+    if (leaving.count == RUNS_MOST) {
+        purge_leaving();
+    }
+    leaving.runs[leaving.count++] = (struct iovec){.iov_base = arena->base + (size_t)slot * PSC_SLOT_BYTES,
+                                                   .iov_len = (size_t)(end - slot) * PSC_SLOT_BYTES};
+    for (; slot < end; slot++) {
+        leaving.pages += arena->touched[slot];
+    }
 }
 
 /* An arena without pools gives its pages back at one stroke, and the promise of memory with them. */
@@ -215,26 +267,32 @@ static bool purge_whole(struct psc_arena *arena) {
     return true;
 }
 
-static void purge_arena(struct psc_arena *arena) {
-    if (!purge_whole(arena)) {
-        for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
-            if (bit(arena->cached, slot)) {
-                slot = purge_run(arena, slot);
-            }
-        }
+/* Leaves runs shorter than `run_least` slots. */
+static void purge_arena(struct psc_arena *arena, uint32_t run_least) {
+    if (purge_whole(arena)) {
+        tell(arena);
+        return;
     }
-    tell(arena);
+    uint32_t slot = next_slot(arena->cached, 0, true);
+    while (slot < PSC_SLOTS) {
+        uint32_t end = next_slot(arena->cached, slot, false);
+        if (end - slot >= run_least) {
+            add_leaving(arena, slot, end);
+        }
+        slot = next_slot(arena->cached, end, true);
+    }
 }
 
 /* Purges, from the highest arena down, those whose pages wait since `before_ms` or longer, until `keep` pages wait. */
-static bool sweep(uint64_t before_ms, uint64_t keep) {
+static bool sweep(uint64_t before_ms, uint64_t keep, uint32_t run_least) {
     uint64_t had = arenas.cached_pages;
-    for (uint32_t i = arenas.count; i-- > 0 && arenas.cached_pages > keep;) {
+    for (uint32_t i = arenas.count; i-- > 0 && arenas.cached_pages > keep + leaving.pages;) {
         struct psc_arena *arena = arenas.table[i];
-        if (arena->cached_pages > 0 && arena->cached_since_ms <= before_ms) {
-            purge_arena(arena);
+        if (arena->cached_pages >= run_least && arena->cached_since_ms <= before_ms) {
+            purge_arena(arena, run_least);
         }
     }
+    purge_leaving();
     return arenas.cached_pages < had;
 }
 
@@ -248,23 +306,34 @@ static uint64_t cached_pages_most(void) {
     return most_of(CACHED_PAGES_LEAST, slots * PSC_SLOT_PAGES);
 }
 
+/* Too many pages wait. A kernel's call costs the same for a slot as for many: long runs go first, and as long as what
+ * waits is not twice too much, short ones have time to grow together. */
+static void purge_excess(void) {
+    uint64_t most = cached_pages_most();
+    sweep(UINT64_MAX, most / 2, RUN_LONG);
+    for (uint32_t run = RUN_LONG / 2; run > 0 && arenas.cached_pages > 2 * most; run /= 2) {
+        sweep(UINT64_MAX, most, run);
+    }
+    arenas.look_again_at = arenas.cached_pages + most / 8;
+}
+
 static void purge_when_due(uint64_t now) {
     if (arenas.purge_ms == 0) {
-        sweep(UINT64_MAX, 0);
+        sweep(UINT64_MAX, 0, 1);
         return;
     }
-    if (arenas.cached_pages > cached_pages_most() && !arenas.refused) {
-        arenas.refused = !sweep(UINT64_MAX, cached_pages_most() / 2);
+    if (arenas.cached_pages > most_of(cached_pages_most(), arenas.look_again_at)) {
+        purge_excess();
     }
     if (psc_churn_turn(&arenas.churn, now, arenas.purge_ms / PSC_WINDOWS)) {
-        arenas.refused = false;
-        sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0);
+        sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0, 1);
+        arenas.look_again_at = 0;
     }
 }
 
 bool psc_arena_purge(void) {
     psc_lock_take(&psc_arena_lock);
-    bool went = sweep(UINT64_MAX, 0);
+    bool went = sweep(UINT64_MAX, 0, 1);
     psc_lock_release(&psc_arena_lock);
     return went;
 }
@@ -298,20 +367,28 @@ bool psc_arena_release(void) {
 
 /* ---- pools ----------------------------------------------------------------------------------------------------- */
 
+static void point_to(struct psc_arena *arena, uint32_t slot, struct psc_pool *pool) {
+    PSC_STORE(&arena->pool_of[slot], pool);
+    PSC_STORE(psc_slot_pool(arena->base + (size_t)slot * PSC_SLOT_BYTES), pool);
+}
+
 static void mark_pooled(struct psc_arena *arena, uint32_t first, uint32_t slots) {
     for (uint32_t slot = first; slot < first + slots; slot++) {
         set_bit(arena->pooled, slot);
         if (bit(arena->cached, slot)) {
             forget_cached(arena, slot);
         }
-        PSC_STORE(&arena->pool_of[slot], &arena->pools[first]);
+        point_to(arena, slot, &arena->pools[first]);
     }
     arena->free_slots -= slots;
     arenas.pooled_slots += slots;
     psc_churn_take(&arenas.churn, slots);
 }
 
-static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t pages) {
+static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t pages, uint64_t now) {
+    if (arena->cached_pages == 0) {
+        arena->cached_since_ms = now;
+    }
     if (pages > arena->touched[slot]) {
         arena->touched[slot] = (uint8_t)pages;
     }
@@ -322,26 +399,17 @@ static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t page
     }
 }
 
-/* Length of the run of free slots around [first, end), as far as a span can use it. */
+/* Length of the run of free slots around those before `end`, from `first` on. */
 static uint32_t room_around(const struct psc_arena *arena, uint32_t first, uint32_t end) {
-    while (first > 0 && end - first < PSC_SPAN_SLOTS_MAX && !bit(arena->pooled, first - 1)) {
-        first--;
-    }
-    while (end < PSC_SLOTS && end - first < PSC_SPAN_SLOTS_MAX && !bit(arena->pooled, end)) {
-        end++;
-    }
-    return end - first;
+    return next_slot(arena->pooled, end, true) - slot_behind_last(arena->pooled, first);
 }
 
 static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint64_t now) {
     uint32_t first = pool->order % PSC_SLOTS;
     uint32_t slots = pool->slots;
-    if (arena->cached_pages == 0) {
-        arena->cached_since_ms = now;
-    }
     for (uint32_t slot = first; slot < first + slots; slot++) {
         clear_bit(arena->pooled, slot);
-        remember_pages(arena, slot, psc_pool_pages_in_slot(pool, slot - first));
+        remember_pages(arena, slot, psc_pool_pages_in_slot(pool, slot - first), now);
         PSC_STORE(&arena->pool_of[slot], &arena->pools[slot]);
     }
     arena->free_slots += slots;
@@ -350,22 +418,15 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
     note_room(arena, room_around(arena, first, first + slots));
 }
 
-/* A pool of these slots without a block: base, slots and what slots tell. pending and next_pending are left as they
+/* A pool of these slots without a block: base, slots and what slots tell. PSC_PENDING and next_pending are left as they
  * are: see the invariants. */
 static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint32_t slots, struct psc_heap *owner) {
     struct psc_pool *pool = &arena->pools[first];
     pool->base = arena->base + (size_t)first * PSC_SLOT_BYTES;
     pool->slots = (uint8_t)slots;
     pool->order = arena->index * PSC_SLOTS + first;
-    pool->used = 0;
-    pool->cursor = 0;
     pool->state = PSC_POOL_NONE;
-    pool->note = (struct psc_note){{0, 0}};
-    for (uint32_t word = 0; word < PSC_POOL_WORDS; word++) {
-        PSC_STORE(&pool->free[word], 0);
-        PSC_STORE(&pool->remote[word], 0);
-    }
-    PSC_STORE_RELEASE(&pool->owner, owner);
+    psc_pool_set_owner(pool, owner);
     mark_pooled(arena, first, slots);
     set_bit(arena->heads, first);
     return pool;
@@ -376,7 +437,48 @@ static void set_blocks(struct psc_pool *pool, uint32_t class_index, uint32_t blo
     pool->block_bytes = block_bytes;
     pool->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_bytes - 1) / block_bytes);
     pool->capacity = (uint16_t)capacity;
-    psc_pool_count_stale(pool);
+}
+
+/* Pools do not all begin at the same place within their slot, for then their first blocks, which are used most, would
+ * share a few sets of the processor's cache (J. Bonwick, "The slab allocator", 1994). Blocks keep the alignment that
+ * their size has. */
+static uint32_t colour_of(const struct psc_pool *pool, uint32_t block_bytes) {
+    uint32_t alignment = block_bytes & -block_bytes;
+    uint32_t step = alignment > COLOUR_STEP ? alignment : COLOUR_STEP;
+    return pool->order % (COLOUR_MOST / step + 1) * step;
+}
+
+static void clear_bits(struct psc_arena *arena, struct psc_pool *pool) {
+    PSC_STORE(&pool->free, pool->capacity <= 64 ? &pool->free_word : arena->bits[pool->order % PSC_SLOTS].free);
+    PSC_STORE(&pool->word, pool->free);
+    PSC_STORE(&pool->at_hand, 0);
+    pool->word_base = pool->base;
+    uint64_t *remote = psc_pool_remote(pool);
+    for (uint32_t word = 0; word < psc_pool_words(pool); word++) {
+        PSC_STORE(&pool->free[word], 0);
+        PSC_STORE(&remote[word], 0);
+    }
+}
+
+/* Slots that nobody has used, from `first` on, as far as we look ahead. */
+static uint32_t unused_slots(const struct psc_arena *arena, uint32_t first) {
+    uint32_t slot = first;
+    while (slot < PSC_SLOTS && slot - first < AHEAD_SLOTS && !bit(arena->pooled, slot) && arena->touched[slot] == 0) {
+        slot++;
+    }
+    return slot - first;
+}
+
+/* Gets the pages of slots that are about to be used with one call; faults would bring them one by one, and cost several
+ * times as much. What is beyond the pool waits as other free pages do. */
+static void look_ahead(struct psc_arena *arena, uint32_t first, uint64_t now) {
+    uint32_t slots = arenas.pooled_slots >= AHEAD_FROM_SLOTS && arenas.purge_ms > 0 ? unused_slots(arena, first) : 0;
+    if (slots == 0 || !psc_os_populate(arena->base + (size_t)first * PSC_SLOT_BYTES, (size_t)slots * PSC_SLOT_BYTES)) {
+        return;
+    }
+    for (uint32_t slot = first; slot < first + slots; slot++) {
+        remember_pages(arena, slot, PSC_SLOT_PAGES, now);
+    }
 }
 
 static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
@@ -389,8 +491,12 @@ static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
         return NULL;
     }
     arena->committed = true;
+    uint64_t now = psc_os_monotonic_ms();
+    if (owner != &psc_heap_of_spans) { /* of a span the program may leave pages untouched */
+        look_ahead(arena, first, now);
+    }
     struct psc_pool *pool = begin_pool(arena, first, slots, owner);
-    purge_when_due(now_ms());
+    purge_when_due(now);
     tell(arena);
     return pool;
 }
@@ -401,7 +507,11 @@ struct psc_pool *psc_arena_make_pool(uint32_t class_index, struct psc_heap *owne
     psc_lock_take(&psc_arena_lock);
     struct psc_pool *pool = take_slots(slots, owner);
     if (pool != NULL) {
-        set_blocks(pool, class_index, block_bytes, slots * PSC_SLOT_BYTES / block_bytes);
+        uint32_t colour = colour_of(pool, block_bytes);
+        pool->base += colour;
+        set_blocks(pool, class_index, block_bytes, (slots * PSC_SLOT_BYTES - colour) / block_bytes);
+        clear_bits(psc_radix_arena(pool->base), pool);
+        psc_pool_count_stale(pool);
     }
     psc_lock_release(&psc_arena_lock);
     return pool;
@@ -413,9 +523,10 @@ static uint32_t slots_of_span(size_t bytes) {
 
 /* A span's block is carved from the start. Its pages count as touched. */
 static void set_span(struct psc_pool *span, size_t bytes) {
-    span->used = 1;
-    PSC_STORE(&span->carved, 1);
     set_blocks(span, PSC_CLASS_SPAN, (uint32_t)psc_round_up(bytes, PSC_PAGE_BYTES), 1);
+    PSC_STORE(&span->carved_bytes, span->block_bytes);
+    PSC_STORE(&span->carved, 1);
+    psc_pool_count_stale(span);
 }
 
 static bool has_pages(const struct psc_arena *arena, uint32_t first, uint32_t slots) {
@@ -430,8 +541,10 @@ struct psc_pool *psc_arena_make_span(size_t bytes, bool *fresh) {
     psc_lock_take(&psc_arena_lock);
     struct psc_pool *span = take_slots(slots_of_span(bytes), &psc_heap_of_spans);
     if (span != NULL) {
-        *fresh = !has_pages(psc_radix_arena(span->base), span->order % PSC_SLOTS, span->slots);
+        struct psc_arena *arena = psc_radix_arena(span->base);
+        *fresh = !has_pages(arena, span->order % PSC_SLOTS, span->slots);
         set_span(span, bytes);
+        clear_bits(arena, span);
     }
     psc_lock_release(&psc_arena_lock);
     return span;
@@ -450,7 +563,7 @@ static bool extend_span(struct psc_arena *arena, struct psc_pool *span, uint32_t
     }
     mark_pooled(arena, first + span->slots, slots - span->slots);
     for (uint32_t slot = first + span->slots; slot < first + slots; slot++) {
-        PSC_STORE(&arena->pool_of[slot], span);
+        point_to(arena, slot, span);
     }
     span->slots = (uint8_t)slots;
     tell(arena);
@@ -474,16 +587,25 @@ bool psc_arena_resize_span(struct psc_pool *span, size_t bytes) {
     return fits;
 }
 
-void psc_arena_retire_pool(struct psc_pool *pool) {
+static void forget_note(struct psc_note *note) {
     if (psc_hooks.pool_retired != NULL) {
-        psc_hooks.pool_retired(&pool->note);
+        psc_hooks.pool_retired(note);
     }
+    *note = (struct psc_note){{0, 0}};
+}
+
+void psc_arena_retire_pool(struct psc_pool *pool) {
     struct psc_arena *arena = psc_radix_arena(pool->base);
-    uint64_t now = now_ms();
+    if (pool->noted) {
+        forget_note(&arena->notes[pool->order % PSC_SLOTS]);
+        pool->noted = 0;
+    }
+    uint64_t now = psc_os_monotonic_ms();
     psc_lock_take(&psc_arena_lock);
     mark_free(arena, pool, now);
+    PSC_STORE(&pool->carved_bytes, 0);
     PSC_STORE(&pool->carved, 0);
-    PSC_STORE_RELEASE(&pool->owner, NULL);
+    psc_pool_set_owner(pool, NULL);
     pool->state = PSC_POOL_NONE;
     clear_bit(arena->heads, pool->order % PSC_SLOTS);
     purge_when_due(now);

@@ -1,95 +1,117 @@
 #include "core/heap/internal.h"
 #include "core/heap/order.h"
 
-static void list(struct psc_bin *bin, struct psc_pool *pool) {
+#define MADE_TO_LOOK_AHEAD 128u /* pools that a heap has made before it gets the pages of a slot at once: 2 MiB */
+
+static void list(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
     pool->state = PSC_POOL_LISTED;
-    pool->settle_at = 0;
-    psc_order_insert(&bin->listed, pool);
+    PSC_STORE(&pool->settle_in, (uint16_t)used);
+    psc_order_insert(&heap->listed[pool->class_index], pool);
 }
 
-static void unlist(struct psc_bin *bin, struct psc_pool *pool) {
+static void unlist(struct psc_heap *heap, struct psc_pool *pool) {
     pool->state = PSC_POOL_NONE;
-    psc_order_remove(&bin->listed, pool);
+    psc_order_remove(&heap->listed[pool->class_index], pool);
 }
 
 static void set_full(struct psc_pool *pool) {
     pool->state = PSC_POOL_FULL;
-    pool->settle_at = (uint16_t)(pool->capacity - 1);
+    PSC_STORE(&pool->settle_in, 1);
 }
 
-static bool may_retire(const struct psc_pool *pool) {
-    return pool->used == 0 && PSC_LOAD(&pool->pending) == 0;
+static bool may_retire(const struct psc_pool *pool, uint32_t used) {
+    return used == 0 && !psc_pool_is_pending(pool);
 }
 
-void psc_bin_settle(struct psc_heap *heap, struct psc_pool *pool) {
-    struct psc_bin *bin = &heap->bins[pool->class_index];
-    if (pool->state == PSC_POOL_CURRENT || pool->state == PSC_POOL_NONE) {
-        return;
-    }
-    if (pool->state == PSC_POOL_FULL && psc_pool_has_room(pool)) {
-        list(bin, pool);
-    }
-    if (may_retire(pool)) {
-        unlist(bin, pool);
+/* The pool is on no list. */
+static void put(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
+    if (may_retire(pool, used)) {
         psc_arena_retire_pool(pool);
-    }
-}
-
-/* The current pool, if any, becomes one of the others. */
-static void put_current_back(struct psc_bin *bin) {
-    struct psc_pool *pool = bin->current;
-    bin->current = &psc_pool_none;
-    if (pool == &psc_pool_none) {
-        return;
-    }
-    if (may_retire(pool)) {
-        pool->state = PSC_POOL_NONE;
-        psc_arena_retire_pool(pool);
-    } else if (psc_pool_has_room(pool)) {
-        list(bin, pool);
+    } else if (used < pool->capacity) {
+        list(heap, pool, used);
     } else {
         set_full(pool);
     }
 }
 
-static bool has_block(struct psc_pool *pool) {
-    return psc_pool_seek(pool) || (psc_pool_carve(pool) && psc_pool_seek(pool));
+/* `used` blocks of a listed or full pool are not free any more. */
+static void resettle(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
+    if (pool->state == PSC_POOL_LISTED && !may_retire(pool, used)) {
+        PSC_STORE(&pool->settle_in, (uint16_t)used);
+        return;
+    }
+    if (pool->state == PSC_POOL_LISTED) {
+        unlist(heap, pool);
+    }
+    pool->state = PSC_POOL_NONE;
+    put(heap, pool, used);
 }
 
-static struct psc_pool *lowest_listed(struct psc_bin *bin) {
-    struct psc_pool *pool = bin->listed;
+void psc_pool_settle(struct psc_pool *pool) {
+    switch (pool->state) {
+    case PSC_POOL_LISTED: resettle(psc_pool_owner(pool), pool, 0); break;
+    case PSC_POOL_FULL: resettle(psc_pool_owner(pool), pool, pool->capacity - 1u); break;
+    default: PSC_STORE(&pool->settle_in, PSC_NEVER); break;
+    }
+}
+
+/* The current pool, if any, becomes one of the others. */
+static void put_current_back(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_pool *pool = heap->current[class_index];
+    heap->current[class_index] = &psc_pool_none;
+    if (pool != &psc_pool_none) {
+        pool->state = PSC_POOL_NONE;
+        psc_pool_lay_down(pool);
+        put(heap, pool, psc_pool_count_used(pool));
+    }
+}
+
+static uint32_t pages_ahead(const struct psc_heap *heap) {
+    return heap->made >= MADE_TO_LOOK_AHEAD ? PSC_SLOT_PAGES : 1;
+}
+
+static bool has_block(const struct psc_heap *heap, struct psc_pool *pool) {
+    return psc_pool_seek(pool) || (psc_pool_carve(pool, pages_ahead(heap)) && psc_pool_seek(pool));
+}
+
+static struct psc_pool *lowest_listed(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_pool *pool = heap->listed[class_index];
     if (pool != NULL) {
-        unlist(bin, pool);
+        unlist(heap, pool);
     }
     return pool;
 }
 
+static struct psc_pool *make_pool(struct psc_heap *heap, uint32_t class_index) {
+    heap->made++;
+    return psc_arena_make_pool(class_index, heap);
+}
+
 static struct psc_pool *find_pool(struct psc_heap *heap, uint32_t class_index) {
-    struct psc_pool *pool = lowest_listed(&heap->bins[class_index]);
+    struct psc_pool *pool = lowest_listed(heap, class_index);
     if (pool == NULL) {
         pool = psc_idle_steal(heap, class_index);
     }
-    return pool != NULL ? pool : psc_arena_make_pool(class_index, heap);
+    return pool != NULL ? pool : make_pool(heap, class_index);
 }
 
-bool psc_bin_refill(struct psc_heap *heap, uint32_t class_index) {
-    struct psc_bin *bin = &heap->bins[class_index];
+bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index) {
     if (PSC_UNLIKELY(heap->unsound)) {
         psc_heap_recover(heap);
     }
     psc_heap_collect(heap);
-    if (bin->current != &psc_pool_none && psc_pool_seek(bin->current)) {
+    if (psc_pool_seek(heap->current[class_index])) {
         return true;
     }
-    put_current_back(bin);
+    put_current_back(heap, class_index);
     struct psc_pool *pool = find_pool(heap, class_index);
     if (pool == NULL) {
         return false;
     }
     pool->state = PSC_POOL_CURRENT;
-    pool->settle_at = PSC_NEVER;
-    bin->current = pool;
-    return has_block(pool);
+    PSC_STORE(&pool->settle_in, PSC_NEVER);
+    heap->current[class_index] = pool;
+    return has_block(heap, pool);
 }
 
 static void pass_on(struct psc_heap *from, struct psc_pool *pool) {
@@ -104,6 +126,15 @@ static void pass_on(struct psc_heap *from, struct psc_pool *pool) {
     }
 }
 
+static void take_in(struct psc_heap *heap, struct psc_pool *pool) {
+    if (pool->state != PSC_POOL_LISTED && pool->state != PSC_POOL_FULL) {
+        psc_pool_merge(pool);
+        return;
+    }
+    uint32_t used = psc_pool_used(pool);
+    resettle(heap, pool, used - psc_pool_merge(pool));
+}
+
 void psc_heap_collect(struct psc_heap *heap) {
     if (PSC_LOAD(&heap->handed_back) == NULL) {
         return;
@@ -114,10 +145,8 @@ void psc_heap_collect(struct psc_heap *heap) {
     struct psc_pool *pool = __atomic_exchange_n(&heap->handed_back, NULL, __ATOMIC_SEQ_CST);
     while (pool != NULL) {
         struct psc_pool *next = pool->next_pending;
-        __atomic_store_n(&pool->pending, 0, __ATOMIC_SEQ_CST);
-        if (PSC_LOAD_ACQUIRE(&pool->owner) == heap) {
-            psc_pool_merge(pool);
-            psc_bin_settle(heap, pool);
+        if (psc_pool_pop(pool) == heap) {
+            take_in(heap, pool);
         } else {
             pass_on(heap, pool);
         }
@@ -128,36 +157,28 @@ void psc_heap_collect(struct psc_heap *heap) {
 void psc_heap_lay_down(struct psc_heap *heap) {
     psc_heap_collect(heap);
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
-        put_current_back(&heap->bins[i]);
+        put_current_back(heap, i);
     }
-}
-
-static void count_used(struct psc_pool *pool) {
-    uint32_t free = 0;
-    for (uint32_t word = 0; word < PSC_POOL_WORDS; word++) {
-        free += (uint32_t)__builtin_popcountll(pool->free[word]);
-    }
-    pool->used = (uint16_t)(pool->carved - free);
-    pool->cursor = 0;
 }
 
 static void recover_pool(struct psc_pool *pool, void *context) {
     struct psc_heap *heap = context;
-    if (pool->owner != heap) {
+    if (psc_pool_owner(pool) != heap) {
         return;
     }
-    pool->pending = 0;
-    count_used(pool);
+    psc_pool_pop(pool);
+    psc_pool_lay_down(pool);
     psc_pool_merge(pool);
-    set_full(pool);
-    psc_bin_settle(heap, pool);
+    pool->state = PSC_POOL_NONE;
+    put(heap, pool, psc_pool_count_used(pool));
 }
 
 void psc_heap_recover(struct psc_heap *heap) {
     heap->unsound = 0;
     heap->handed_back = NULL;
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
-        heap->bins[i] = (struct psc_bin){.current = &psc_pool_none};
+        heap->current[i] = &psc_pool_none;
+        heap->listed[i] = NULL;
     }
     psc_arena_each_pool(recover_pool, heap);
 }

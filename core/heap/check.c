@@ -4,38 +4,27 @@ struct finding {
     const char *sentence;
 };
 
-static uint32_t count_bits(const uint64_t *words) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < PSC_POOL_WORDS; i++) {
-        count += (uint32_t)__builtin_popcountll(words[i]);
-    }
-    return count;
-}
-
-static bool bits_overlap(const struct psc_pool *pool) {
-    uint64_t both = 0;
-    for (uint32_t i = 0; i < PSC_POOL_WORDS; i++) {
-        both |= pool->free[i] & pool->remote[i];
+static bool bits_overlap(struct psc_pool *pool) {
+    uint64_t both = *pool->word & pool->at_hand;
+    both |= psc_pool_remote(pool)[pool->word - pool->free] & pool->at_hand;
+    for (uint32_t i = 0; i < psc_pool_words(pool); i++) {
+        both |= pool->free[i] & psc_pool_remote(pool)[i];
     }
     return both != 0;
 }
 
-static bool bits_beyond_carved(const struct psc_pool *pool) {
-    for (uint32_t i = pool->carved; i < PSC_POOL_BLOCKS_MAX; i++) {
-        if (((pool->free[i / 64] | pool->remote[i / 64]) >> (i % 64) & 1) != 0) {
+static bool bits_beyond_carved(struct psc_pool *pool) {
+    for (uint32_t i = pool->carved; i < psc_pool_words(pool) * 64; i++) {
+        if (psc_pool_has_free(pool, i) || (psc_pool_remote(pool)[i / 64] >> (i % 64) & 1) != 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool bits_below_cursor(const struct psc_pool *pool) {
-    for (uint32_t i = 0; i < pool->cursor; i++) {
-        if (pool->free[i] != 0) {
-            return true;
-        }
-    }
-    return false;
+static bool word_is_astray(const struct psc_pool *pool) {
+    size_t word = (size_t)(pool->word - pool->free);
+    return word >= psc_pool_words(pool) || pool->word_base != pool->base + word * 64 * pool->block_bytes;
 }
 
 static bool in_tree(const struct psc_pool *tree, const struct psc_pool *pool) {
@@ -47,61 +36,66 @@ static bool in_tree(const struct psc_pool *tree, const struct psc_pool *pool) {
     return false;
 }
 
-static const char *check_state(const struct psc_pool *pool) {
-    const struct psc_bin *bin = &pool->owner->bins[pool->class_index];
+static const char *check_state(const struct psc_pool *pool, uint32_t used) {
+    const struct psc_heap *heap = psc_pool_owner(pool);
     switch (pool->state) {
-    case PSC_POOL_CURRENT: return bin->current == pool ? NULL : "a current pool is not its bin's";
+    case PSC_POOL_CURRENT: return heap->current[pool->class_index] == pool ? NULL : "a current pool is not its heap's";
     case PSC_POOL_LISTED:
-        if (!in_tree(bin->listed, pool)) {
-            return "a listed pool is not in its bin's tree";
+        if (!in_tree(heap->listed[pool->class_index], pool)) {
+            return "a listed pool is not in its heap's tree";
         }
-        return psc_pool_has_room(pool) ? NULL : "a listed pool has no room";
-    case PSC_POOL_FULL: return psc_pool_has_room(pool) ? "a full pool has room" : NULL;
+        if (pool->settle_in != used) {
+            return "a listed pool waits for the wrong count of frees";
+        }
+        return used < pool->capacity ? NULL : "a listed pool has no room";
+    case PSC_POOL_FULL:
+        if (pool->settle_in != 1) {
+            return "a full pool waits for more than one free";
+        }
+        return used < pool->capacity ? "a full pool has room" : NULL;
     default: return "a pool without a state";
     }
 }
 
-static const char *check_bits(const struct psc_pool *pool) {
+static const char *check_bits(struct psc_pool *pool) {
+    if (word_is_astray(pool)) {
+        return "blocks are taken from a word that is none of the pool's";
+    }
+    if (pool->at_hand != 0 && pool->state != PSC_POOL_CURRENT) {
+        return "blocks are at hand of a pool that is not current";
+    }
     if (bits_overlap(pool)) {
         return "a block is free twice";
     }
     if (bits_beyond_carved(pool)) {
         return "a block is free that was never carved";
     }
-    if (bits_below_cursor(pool)) {
-        return "a free block lies below the cursor";
-    }
-    return pool->used == pool->carved - count_bits(pool->free) ? NULL : "used blocks are miscounted";
+    return pool->carved_bytes == pool->carved * pool->block_bytes ? NULL : "carved blocks are miscounted";
 }
 
-static uint32_t settle_at(const struct psc_pool *pool) {
-    switch (pool->state) {
-    case PSC_POOL_CURRENT: return PSC_NEVER;
-    case PSC_POOL_FULL: return pool->capacity - 1u;
-    default: return 0;
+static const char *check_span(struct psc_pool *span) {
+    bool sound = psc_pool_owner(span) == &psc_heap_of_spans && span->carved == 1 && span->free_word == 0 &&
+                 span->carved_bytes == span->block_bytes && span->block_bytes <= span->slots * PSC_SLOT_BYTES;
+    return sound ? NULL : "a span is not as it should be";
+}
+
+static const char *check_small(struct psc_pool *pool) {
+    const char *sentence = check_bits(pool);
+    if (sentence != NULL || psc_pool_owner(pool)->unsound) {
+        return sentence;
     }
+    uint32_t used = psc_pool_count_used(pool);
+    sentence = check_state(pool, used);
+    if (sentence == NULL && used == 0 && !psc_pool_is_pending(pool) && pool->state != PSC_POOL_CURRENT) {
+        sentence = "an empty pool was not retired";
+    }
+    return sentence;
 }
 
 static void check_pool(struct psc_pool *pool, void *context) {
     struct finding *finding = context;
-    if (pool->class_index == PSC_CLASS_SPAN) {
-        bool sound = pool->owner == &psc_heap_of_spans && pool->carved == 1 && pool->used == 1 &&
-                     pool->block_bytes <= pool->slots * PSC_SLOT_BYTES;
-        finding->sentence = sound ? finding->sentence : "a span is not as it should be";
-        return;
-    }
-    const char *sentence = check_bits(pool);
-    if (sentence == NULL && !pool->owner->unsound) {
-        sentence = check_state(pool);
-    }
-    if (sentence == NULL && !pool->owner->unsound && pool->settle_at != settle_at(pool)) {
-        sentence = "a pool waits for the wrong count of used blocks";
-    }
-    if (sentence == NULL && pool->used == 0 && pool->pending == 0 && pool->state != PSC_POOL_CURRENT) {
-        sentence = "an empty pool was not retired";
-    }
     if (finding->sentence == NULL) {
-        finding->sentence = sentence;
+        finding->sentence = pool->class_index == PSC_CLASS_SPAN ? check_span(pool) : check_small(pool);
     }
 }
 

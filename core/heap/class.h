@@ -1,5 +1,5 @@
 /* Size classes: steps of 16 bytes to 256, then eight to each doubling (at most 12.5 % rounding), up to 32 KiB.
- * All of it is arithmetic: no table to initialise, right from the first call. */
+ * Nothing has to be initialised: right from the first call. */
 #ifndef PSC_CORE_HEAP_CLASS_H
 #define PSC_CORE_HEAP_CLASS_H
 
@@ -18,14 +18,13 @@
 #define PSC_CLASS_SPAN PSC_CLASS_COUNT
 #define PSC_POOL_BLOCKS_MAX (PSC_SLOT_BYTES / 16)
 
-/* The smallest class whose blocks hold `bytes`, for bytes <= PSC_SMALL_MAX; 0 bytes are served by the class of 16. */
+/* By the size in units of 16 bytes. */
+extern const uint8_t psc_class_table[PSC_SMALL_MAX / 16 + 1];
+
+/* The smallest class whose blocks hold `bytes`, for bytes <= PSC_SMALL_MAX; 0 bytes are served by the class of 16.
+ * A table, since a branch on the size would be mispredicted where sizes vary. */
 PSC_INLINE uint32_t psc_class_of(size_t bytes) {
-    if (PSC_LIKELY(bytes <= 256)) {
-        return (uint32_t)((bytes - (bytes != 0)) / 16);
-    }
-    uint32_t top = 31u - (uint32_t)__builtin_clz((uint32_t)bytes - 1); /* 8 .. 14 */
-    uint32_t step = (((uint32_t)bytes - 1) >> (top - 3)) & 7;
-    return PSC_LINEAR_CLASSES + (top - 8) * 8 + step;
+    return psc_class_table[(bytes + 15) / 16];
 }
 
 PSC_INLINE uint32_t psc_class_bytes(uint32_t class_index) {

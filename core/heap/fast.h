@@ -1,100 +1,97 @@
 /* The fast paths: what most calls of malloc and free execute, and nothing else.
  *
- * Cost, x86-64: an allocation is about 20 instructions with 2 branches, a load each of the thread's heap, its bin's
- * pool, the pool's cursor and a word of bits; a free about 45 with 7 branches, through two levels of the radix map to
- * arena and pool. Whatever is not usual goes to one of the functions below, as the last thing done. */
+ * Cost, x86-64: an allocation is about 19 instructions with 2 branches; it loads the thread's heap, a byte of the table
+ * of classes, the pool. A free is about 38 with 6 branches; it loads an entry of psc_slot_pools, the pool, its word of
+ * bits. Whatever is not usual is left to the caller to ask elsewhere, as the last thing done. */
 #ifndef PSC_CORE_HEAP_FAST_H
 #define PSC_CORE_HEAP_FAST_H
 
 #include "core/heap/heap.h"
-#include "core/heap/radix.h"
 
-/* The calling thread's heap; psc_heap_none, whose bins are empty, before it has one and after it has ended. */
+/* The calling thread's heap; psc_heap_none, whose pools are empty, before it has one and after it has ended. */
 extern PSC_TLS struct psc_heap *psc_heap_self;
+/* The same where nobody watches malloc and free (psc_heap_unwatch), else psc_heap_none: then each call comes to its
+ * `otherwise`, and watching costs the others nothing. */
+extern PSC_TLS struct psc_heap *psc_heap_open;
 extern struct psc_heap psc_heap_none;
 
-void *psc_heap_alloc_slowly(uint32_t class_index);
-void *psc_heap_alloc_large(size_t alignment, size_t bytes, bool zeroed);
-/* p is not in an arena. */
-void psc_heap_free_elsewhere(void *p);
-/* The pool is not this thread's, or blocks of it were handed back, or no live block begins at p. */
-void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *p);
-/* The pool's state has to change with this free. */
-void psc_bin_settle(struct psc_heap *heap, struct psc_pool *pool);
+/* Where a pool is looked for first, by the slot that the address lies in: the one that was made there last, or in any
+ * slot with the same lowest bits. A hint: who finds it not to be the right one asks the radix map. NULL: none yet. */
+#define PSC_SLOT_POOLS (1u << 19) /* each 8 GiB apart */
+extern struct psc_pool *psc_slot_pools[PSC_SLOT_POOLS];
 
-/* bits: free blocks of that word, at least one. */
-PSC_INLINE void *psc_pool_take_lowest(struct psc_pool *pool, uint32_t word, uint64_t bits) {
-    PSC_STORE(&pool->free[word], bits & (bits - 1));
-    PSC_OWN_STEP(&pool->used, 1);
-    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
-    return pool->base + (size_t)index * pool->block_bytes;
+/* The pool's state has to change: settle_in came to 0. For its owner. */
+void psc_pool_settle(struct psc_pool *pool);
+
+PSC_INLINE struct psc_pool **psc_slot_pool(const void *p) {
+    return &psc_slot_pools[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOT_POOLS - 1)];
 }
 
-PSC_INLINE void *psc_fast_alloc_class(uint32_t class_index) {
-    struct psc_pool *pool = psc_heap_self->bins[class_index].current;
-    uint32_t word = pool->cursor;
-    uint64_t bits = pool->free[word];
-    if (PSC_UNLIKELY(bits == 0)) {
-        return psc_heap_alloc_slowly(class_index);
+/* Takes what was freed of the blocks of the current word. The order of the stores matters to a forked child. */
+PSC_INLINE uint64_t psc_pool_take_word(struct psc_pool *pool) {
+    uint64_t bits = PSC_LOAD(pool->word);
+    if (bits != 0) {
+        PSC_STORE(&pool->at_hand, bits);
+        PSC_STORE_RELEASE(pool->word, 0);
     }
-    return psc_pool_take_lowest(pool, word, bits);
+    return bits;
 }
 
-PSC_INLINE void *psc_fast_alloc(size_t bytes) {
-    if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return psc_heap_alloc_large(1, bytes, false);
+/* False: nothing was done, ask otherwise. */
+PSC_INLINE bool psc_fast_alloc_class(struct psc_heap *heap, uint32_t class_index, void **p) {
+    struct psc_pool *pool = heap->current[class_index];
+    uint64_t bits = pool->at_hand;
+    if (PSC_UNLIKELY(bits == 0) && (bits = psc_pool_take_word(pool)) == 0) {
+        return false;
     }
-    return psc_fast_alloc_class(psc_class_of(bytes));
+    PSC_STORE(&pool->at_hand, bits & (bits - 1));
+    *p = pool->word_base + (uint64_t)((uint32_t)__builtin_ctzll(bits) * pool->block_bytes);
+    return true;
 }
 
-PSC_INLINE struct psc_pool *psc_pool_of(const struct psc_arena *arena, const void *p) {
-    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
+PSC_INLINE bool psc_fast_alloc(struct psc_heap *heap, size_t bytes, void **p) {
+    return PSC_LIKELY(bytes <= PSC_SMALL_MAX) && psc_fast_alloc_class(heap, psc_class_of(bytes), p);
 }
 
-#define PSC_NO_BLOCK UINT32_MAX
-
-/* p lies in the pool's slots. PSC_NO_BLOCK unless a block that was ever handed out begins there.
+/* The block that begins at `offset` from the pool's base is `*index`, if one begins there.
  * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most
  * 2^15 bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D.
  * Lemire, O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). A span has one block: at offset 0. */
-PSC_INLINE uint32_t psc_pool_index(const struct psc_pool *pool, const void *p) {
-    uint32_t offset = (uint32_t)((const char *)p - pool->base);
-    uint64_t product = (uint64_t)offset * pool->reciprocal;
-    uint32_t index = (uint32_t)(product >> 32);
-    return PSC_LIKELY((uint32_t)product < pool->reciprocal && index < PSC_LOAD(&pool->carved)) ? index : PSC_NO_BLOCK;
+PSC_INLINE bool psc_pool_divide(const struct psc_pool *pool, uint64_t offset, uint64_t *index) {
+    uint32_t reciprocal = pool->reciprocal;
+    uint64_t product = (uint64_t)(uint32_t)offset * reciprocal;
+    *index = product >> 32;
+    return (uint32_t)product < reciprocal;
 }
 
-PSC_INLINE bool psc_pool_is_free(const struct psc_pool *pool, uint32_t index) {
-    return (pool->free[index / 64 % PSC_POOL_WORDS] >> (index % 64) & 1) != 0;
+/* What was taken out of that word and is not handed out yet. */
+PSC_INLINE uint64_t psc_pool_at_hand(const struct psc_pool *pool, const uint64_t *word) {
+    return PSC_LOAD(&pool->word) == word ? PSC_LOAD(&pool->at_hand) : 0;
 }
 
-/* The block is not free. */
-PSC_INLINE void psc_pool_put(struct psc_pool *pool, uint32_t index) {
-    uint32_t word = index / 64;
-    PSC_STORE(&pool->free[word], pool->free[word] | (uint64_t)1 << (index % 64));
-    PSC_OWN_STEP(&pool->used, -1);
-    if (word < pool->cursor) {
-        pool->cursor = (uint8_t)word;
+/* False: nothing was done, ask otherwise. p may be any value. */
+PSC_INLINE bool psc_fast_free(struct psc_heap *heap, void *p) {
+    struct psc_pool *pool = PSC_LOAD(psc_slot_pool(p));
+    if (PSC_UNLIKELY(pool == NULL || PSC_LOAD(&pool->owner) != (uintptr_t)heap)) {
+        return false;
     }
-}
-
-PSC_INLINE void psc_fast_free(void *p) {
-    struct psc_arena *arena = psc_radix_arena(p);
-    if (PSC_UNLIKELY(arena == NULL)) {
-        psc_heap_free_elsewhere(p);
-        return;
+    uint64_t offset = (uintptr_t)p - (uintptr_t)pool->base;
+    uint64_t index;
+    if (PSC_UNLIKELY(offset >= pool->carved_bytes || !psc_pool_divide(pool, offset, &index))) {
+        return false;
     }
-    struct psc_pool *pool = psc_pool_of(arena, p);
-    uint32_t index = psc_pool_index(pool, p);
-    bool usual = index != PSC_NO_BLOCK && PSC_LOAD(&pool->owner) == psc_heap_self && PSC_LOAD(&pool->pending) == 0;
-    if (PSC_UNLIKELY(!usual || psc_pool_is_free(pool, index))) {
-        psc_heap_free_with_care(pool, index, p);
-        return;
+    uint64_t *word = &pool->free[index / 64];
+    uint64_t bits = *word;
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    if (PSC_UNLIKELY(((bits | psc_pool_at_hand(pool, word)) & bit) != 0)) { /* free already */
+        return false;
     }
-    psc_pool_put(pool, index);
-    if (PSC_UNLIKELY(pool->used == pool->settle_at)) {
-        psc_bin_settle(psc_heap_self, pool);
+    PSC_STORE(word, bits | bit);
+    PSC_OWN_STEP(&pool->settle_in, -1);
+    if (PSC_UNLIKELY(pool->settle_in == 0)) {
+        psc_pool_settle(pool);
     }
+    return true;
 }
 
 #endif

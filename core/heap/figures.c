@@ -4,12 +4,12 @@
 #include "core/heap/range.h"
 
 /* Blocks that the program holds: handed out, and not handed back. */
-static uint32_t live_blocks(const struct psc_pool *pool) {
-    uint32_t used = PSC_LOAD(&pool->used);
+static uint32_t live_blocks(struct psc_pool *pool) {
+    uint32_t used = psc_pool_used(pool);
     uint32_t back = 0;
-    if (PSC_LOAD(&pool->pending) != 0) {
-        for (uint32_t word = 0; word < PSC_POOL_WORDS; word++) {
-            back += (uint32_t)__builtin_popcountll(PSC_LOAD(&pool->remote[word]));
+    if (psc_pool_is_pending(pool)) {
+        for (uint32_t word = 0; word < psc_pool_words(pool); word++) {
+            back += (uint32_t)__builtin_popcountll(PSC_LOAD(&psc_pool_remote(pool)[word]));
         }
     }
     return used > back ? used - back : 0;

@@ -12,9 +12,11 @@
 #include "core/heap/range.h"
 
 struct psc_heap_hooks psc_hooks;
-struct psc_pool psc_pool_none;
-struct psc_heap psc_heap_none = {.bins = {[0 ... PSC_CLASS_COUNT - 1] = {.current = &psc_pool_none}}};
+static uint64_t no_bits;
+struct psc_pool psc_pool_none = {.free = &no_bits, .word = &no_bits};
+struct psc_heap psc_heap_none = {.current = {[0 ... PSC_CLASS_COUNT - 1] = &psc_pool_none}};
 struct psc_heap psc_heap_of_spans;
+struct psc_pool *psc_slot_pools[PSC_SLOT_POOLS];
 
 void psc_heap_set_hooks(const struct psc_heap_hooks *hooks) {
     psc_hooks = *hooks;
@@ -32,12 +34,11 @@ static void *no_memory(void) {
 }
 
 static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
-    struct psc_bin *bin = &heap->bins[class_index];
-    if (!psc_pool_seek(bin->current) && !psc_bin_refill(heap, class_index)) {
+    void *p;
+    if (!psc_pool_seek(heap->current[class_index]) && !psc_heap_refill(heap, class_index)) {
         return no_memory();
     }
-    struct psc_pool *pool = bin->current;
-    return psc_pool_take_lowest(pool, pool->cursor, pool->free[pool->cursor]);
+    return psc_fast_alloc_class(heap, class_index, &p) ? p : no_memory();
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -51,12 +52,17 @@ static void *alloc_from_idle(uint32_t class_index) {
     return p;
 }
 
-void *psc_heap_alloc_slowly(uint32_t class_index) {
+static void *alloc_slowly(uint32_t class_index) {
     struct psc_heap *heap = psc_heap_self;
     if (heap == &psc_heap_none) {
         heap = psc_heap_begin();
     }
     return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(class_index);
+}
+
+static void *alloc_class(uint32_t class_index) {
+    void *p;
+    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_slowly(class_index);
 }
 
 static void *alloc_span(size_t bytes, bool zeroed) {
@@ -76,20 +82,20 @@ static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
     return p != NULL ? p : no_memory();
 }
 
-void *psc_heap_alloc_large(size_t alignment, size_t bytes, bool zeroed) {
+static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
     bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
     return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes, zeroed);
 }
 
 void *psc_heap_alloc(size_t bytes) {
-    return psc_fast_alloc(bytes);
+    return PSC_LIKELY(bytes <= PSC_SMALL_MAX) ? alloc_class(psc_class_of(bytes)) : alloc_large(1, bytes, false);
 }
 
 void *psc_heap_alloc_zeroed(size_t bytes) {
     if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return psc_heap_alloc_large(1, bytes, true);
+        return alloc_large(1, bytes, true);
     }
-    void *p = psc_fast_alloc_class(psc_class_of(bytes));
+    void *p = alloc_class(psc_class_of(bytes));
     return p != NULL ? memset(p, 0, bytes) : NULL;
 }
 
@@ -98,51 +104,35 @@ void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
         return psc_heap_alloc(bytes);
     }
     uint32_t class_index = psc_class_of_aligned(bytes, alignment);
-    return class_index < PSC_CLASS_COUNT ? psc_fast_alloc_class(class_index)
-                                         : psc_heap_alloc_large(alignment, bytes, false);
+    return class_index < PSC_CLASS_COUNT ? alloc_class(class_index) : alloc_large(alignment, bytes, false);
 }
 
 /* ---- free ------------------------------------------------------------------------------------------------------ */
 
+/* The pool of the arena that p points into, whatever becomes of it meanwhile. */
+static struct psc_pool *pool_at(const struct psc_arena *arena, const void *p) {
+    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
+}
+
+/* p lies in the pool's slots. Ends the process unless a block that was ever handed out begins there. */
 static uint32_t index_of(const struct psc_pool *pool, const void *p) {
-    uint32_t index = psc_pool_index(pool, p);
-    if (PSC_UNLIKELY(index == PSC_NO_BLOCK)) {
+    uint64_t offset = (uintptr_t)p - (uintptr_t)pool->base;
+    uint64_t index;
+    if (PSC_UNLIKELY(offset >= PSC_LOAD(&pool->carved_bytes) || !psc_pool_divide(pool, offset, &index))) {
         psc_die(PSC_DIE_FOREIGN, p);
     }
-    return index;
+    return (uint32_t)index;
 }
 
 /* Nobody owns a span: of several threads that free it, one finds it carved. */
 static void free_span(struct psc_pool *span, const void *p) {
-    if (__atomic_exchange_n(&span->remote[0], 1, __ATOMIC_ACQ_REL) != 0) {
+    if (__atomic_exchange_n(psc_pool_remote(span), 1, __ATOMIC_ACQ_REL) != 0) {
         psc_die(PSC_DIE_DOUBLE, p);
     }
     psc_arena_retire_pool(span);
 }
 
-void psc_heap_free_with_care(struct psc_pool *pool, uint32_t index, const void *p) {
-    struct psc_heap *owner = PSC_LOAD(&pool->owner);
-    if (index == PSC_NO_BLOCK) {
-        psc_die(PSC_DIE_FOREIGN, p);
-    }
-    if (owner == &psc_heap_of_spans) {
-        free_span(pool, p);
-    } else if (owner != psc_heap_self) {
-        psc_pool_hand_back(pool, index, p);
-    } else {
-        psc_pool_merge(pool); /* this block may be among those that were handed back */
-        if (psc_pool_is_free(pool, index)) {
-            psc_die(PSC_DIE_DOUBLE, p);
-        }
-        psc_pool_put(pool, index);
-        psc_bin_settle(owner, pool);
-    }
-}
-
-void psc_heap_free_elsewhere(void *p) {
-    if (p == NULL) {
-        return;
-    }
+static void free_mapped(void *p) {
     struct psc_large *large = psc_radix_large(p);
     if (large == NULL) {
         psc_die(PSC_DIE_FOREIGN, p);
@@ -150,8 +140,38 @@ void psc_heap_free_elsewhere(void *p) {
     psc_large_free(large);
 }
 
+/* Blocks of this thread's heap were handed back, this one perhaps among them. */
+static void free_after_collecting(struct psc_pool *pool, void *p) {
+    psc_heap_collect(psc_heap_self);
+    if (!psc_fast_free(psc_heap_self, p)) {
+        uint32_t index = index_of(pool, p);
+        psc_pool_hand_back(pool, index, p); /* pending again, or of a heap that somebody else has to sort first */
+    }
+}
+
+PSC_NOINLINE static void free_with_care(void *p) {
+    struct psc_arena *arena = psc_radix_arena(p);
+    if (PSC_UNLIKELY(arena == NULL)) {
+        free_mapped(p);
+        return;
+    }
+    struct psc_pool *pool = pool_at(arena, p);
+    PSC_STORE(psc_slot_pool(p), pool);
+    struct psc_heap *owner = psc_pool_owner(pool);
+    uint32_t index = index_of(pool, p);
+    if (owner == &psc_heap_of_spans) {
+        free_span(pool, p);
+    } else if (owner == psc_heap_self) {
+        free_after_collecting(pool, p);
+    } else {
+        psc_pool_hand_back(pool, index, p);
+    }
+}
+
 void psc_heap_free(void *p) {
-    psc_fast_free(p);
+    if (PSC_UNLIKELY(!psc_fast_free(psc_heap_self, p)) && p != NULL) {
+        free_with_care(p);
+    }
 }
 
 /* ---- what is known of a block ---------------------------------------------------------------------------------- */
@@ -165,41 +185,62 @@ static void describe_large(const void *p, struct psc_block *block) {
                                 .base = large->base,
                                 .bytes = large->bytes,
                                 .class_index = PSC_CLASS_COUNT,
-                                .capacity = 1,
-                                .carved = 1,
-                                .used = 1};
+                                .capacity = 1};
 }
 
-static void refuse_freed(const struct psc_pool *pool, uint32_t index, const void *p) {
-    uint64_t freed = PSC_LOAD(&pool->free[index / 64]) | PSC_LOAD(&pool->remote[index / 64]);
-    if (PSC_UNLIKELY((freed >> (index % 64) & 1) != 0)) {
+static void refuse_freed(struct psc_pool *pool, uint32_t index, const void *p) {
+    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
+    if (PSC_UNLIKELY(psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0)) {
         psc_die(PSC_DIE_DOUBLE, p);
     }
 }
 
-void psc_heap_block(const void *p, struct psc_block *block) {
+static struct psc_pool *find_live(const void *p, uint32_t *index) {
     struct psc_arena *arena = psc_radix_arena(p);
     if (PSC_UNLIKELY(arena == NULL)) {
+        return NULL;
+    }
+    struct psc_pool *pool = pool_at(arena, p);
+    *index = index_of(pool, p);
+    refuse_freed(pool, *index, p);
+    return pool;
+}
+
+void psc_heap_block(const void *p, struct psc_block *block) {
+    uint32_t index;
+    struct psc_pool *pool = find_live(p, &index);
+    if (PSC_UNLIKELY(pool == NULL)) {
         describe_large(p, block);
         return;
     }
-    struct psc_pool *pool = psc_pool_of(arena, p);
-    uint32_t index = index_of(pool, p);
-    refuse_freed(pool, index, p);
-    *block = (struct psc_block){.note = &pool->note,
+    PSC_STORE(&pool->noted, 1);
+    *block = (struct psc_block){.note = psc_pool_note(pool),
                                 .base = pool->base,
                                 .bytes = pool->block_bytes,
                                 .index = index,
                                 .class_index = pool->class_index,
-                                .capacity = pool->capacity,
-                                .carved = PSC_LOAD(&pool->carved),
-                                .used = PSC_LOAD(&pool->used),
-                                .stale_pages = PSC_LOAD(&pool->stale_pages)};
+                                .capacity = pool->capacity};
+}
+
+void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures) {
+    uint32_t index;
+    struct psc_pool *pool = find_live(p, &index);
+    *figures = (struct psc_pool_figures){.carved = 1, .used = 1};
+    if (pool != NULL && pool->class_index != PSC_CLASS_SPAN) {
+        figures->carved = PSC_LOAD(&pool->carved);
+        figures->used = psc_pool_used(pool);
+    }
+    figures->stale_pages = pool != NULL ? PSC_LOAD(&pool->stale_pages) : 0;
 }
 
 size_t psc_heap_usable(const void *p) {
+    uint32_t index;
+    struct psc_pool *pool = find_live(p, &index);
+    if (pool != NULL) {
+        return pool->block_bytes;
+    }
     struct psc_block block;
-    psc_heap_block(p, &block);
+    describe_large(p, &block);
     return block.bytes;
 }
 
@@ -208,21 +249,20 @@ bool psc_heap_owns(const void *p) {
 }
 
 void *psc_heap_resize(void *p, size_t bytes) {
-    struct psc_block block;
-    psc_heap_block(p, &block);
-    if (block.class_index < PSC_CLASS_COUNT) {
-        return bytes <= block.bytes && bytes >= block.bytes / 2 ? p : NULL;
+    uint32_t index;
+    struct psc_pool *pool = find_live(p, &index);
+    if (pool == NULL) {
+        struct psc_large *large = psc_radix_large(p);
+        if (large == NULL) {
+            psc_die(PSC_DIE_FOREIGN, p);
+        }
+        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? psc_large_resize(large, bytes) : NULL;
     }
-    struct psc_arena *arena = psc_radix_arena(p);
-    if (arena != NULL) {
-        bool fits =
-            bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(psc_pool_of(arena, p), bytes);
-        return fits ? p : NULL;
+    if (pool->class_index != PSC_CLASS_SPAN) {
+        return bytes <= pool->block_bytes && bytes >= pool->block_bytes / 2 ? p : NULL;
     }
-    if (bytes <= PSC_SPAN_MAX || bytes > PTRDIFF_MAX) {
-        return NULL;
-    }
-    return psc_large_resize(psc_radix_large(p), bytes);
+    bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(pool, bytes);
+    return fits ? p : NULL;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------------- */

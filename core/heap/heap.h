@@ -14,7 +14,8 @@
 struct psc_heap_hooks {
     /* The calling thread got a heap: see to it that psc_heap_thread_end() is called when it ends. */
     void (*thread_began)(void);
-    /* All blocks of the pool (large block) are free, its memory is about to go back. */
+    /* All blocks of the pool (large block) are free, its memory is about to go back. This and the next are for pools
+     * alone whose note somebody asked for (psc_heap_block). */
     void (*pool_retired)(struct psc_note *note);
     void (*pool_carved)(struct psc_note *note, uint32_t carved, uint32_t stale_pages);
     /* Slots changed; called under the heap's lock of arenas: must not call the heap. */
@@ -26,6 +27,9 @@ struct psc_heap_hooks {
 
 /* The hooks must stay valid for the life of the process. Pools made before are not reported. */
 void psc_heap_set_hooks(const struct psc_heap_hooks *hooks);
+/* Nobody watches malloc and free any more: psc_heap_open (core/heap/fast.h) is the heap of a thread that comes to life
+ * after this, and of the calling one. */
+void psc_heap_unwatch(void);
 /* How long free pages stay, in milliseconds; 0: they go back at once. */
 void psc_heap_set_purge(uint32_t milliseconds);
 
@@ -47,13 +51,18 @@ struct psc_block {
     uint32_t index;        /* in the pool; 0 if large */
     uint32_t class_index;  /* PSC_CLASS_COUNT for a span and a large block */
     uint32_t capacity;     /* of the pool; 1 if large */
+};
+
+/* How it stands with the pool of a block, or with a large block. */
+struct psc_pool_figures {
     uint32_t carved;
-    uint32_t used;        /* blocks of the pool that are not free, as its owner sees it */
-    uint32_t stale_pages; /* of the pool, beyond the carved blocks */
+    uint32_t used;        /* blocks that are not free, as its owner sees it */
+    uint32_t stale_pages; /* beyond the carved blocks */
 };
 
 /* p: the start of a live block; anything else ends the process. */
 void psc_heap_block(const void *p, struct psc_block *block);
+void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures);
 size_t psc_heap_usable(const void *p);
 /* Whether p, any value, points into a pool's memory or to a large block. */
 bool psc_heap_owns(const void *p);

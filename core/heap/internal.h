@@ -3,12 +3,13 @@
 #define PSC_CORE_HEAP_INTERNAL_H
 
 #include "core/heap/fast.h"
+#include "core/heap/radix.h"
 
 #define PSC_ARENAS_MAX (1u << 17) /* 512 GiB of pools */
 
 extern struct psc_heap_hooks psc_hooks;
 extern struct psc_heap psc_heap_of_spans; /* owns all spans; has nothing else */
-extern struct psc_pool psc_pool_none;     /* what an empty bin's `current` points to: has no block, ever */
+extern struct psc_pool psc_pool_none;     /* what `current` points to where there is none: has no block, ever */
 
 /* ---- arena.c: slots ---- */
 
@@ -35,40 +36,67 @@ uint32_t psc_arena_purge_ms(void);
 /* Calls `visit` for each pool of each arena. */
 void psc_arena_each_pool(void (*visit)(struct psc_pool *pool, void *context), void *context);
 
-/* ---- pool.c: bits; all for the pool's owner, but psc_pool_hand_back ---- */
+/* ---- pool.c: bits; all for the pool's owner, but psc_pool_push and psc_pool_hand_back ---- */
 
-/* Makes more blocks of the pool available, up to the next page. False: all are carved. */
-bool psc_pool_carve(struct psc_pool *pool);
-/* Moves the cursor to the first word with a free block. False: none. */
+PSC_INLINE uint32_t psc_pool_words(const struct psc_pool *pool) {
+    return (pool->capacity + 63u) / 64;
+}
+
+PSC_INLINE uint64_t *psc_pool_remote(struct psc_pool *pool) {
+    return pool->free == &pool->free_word ? &pool->remote_word : pool->free + PSC_POOL_WORDS;
+}
+
+/* Bytes from its first slot's beginning to block 0. */
+PSC_INLINE uint32_t psc_pool_colour(const struct psc_pool *pool) {
+    return (uint32_t)((uintptr_t)pool->base & (PSC_SLOT_BYTES - 1));
+}
+
+PSC_INLINE struct psc_heap *psc_pool_owner(const struct psc_pool *pool) {
+    return (struct psc_heap *)(PSC_LOAD_ACQUIRE(&pool->owner) & ~(uintptr_t)PSC_PENDING);
+}
+
+bool psc_pool_is_pending(const struct psc_pool *pool);
+/* Leaves PSC_PENDING as it is. */
+void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap);
+/* Blocks that are not free: by its bits, or by what its state tells. Any thread, racily. */
+uint32_t psc_pool_count_used(const struct psc_pool *pool);
+uint32_t psc_pool_used(const struct psc_pool *pool);
+struct psc_note *psc_pool_note(const struct psc_pool *pool);
+/* Makes more blocks of the pool available: up to the end of the pages that are there, or of `ahead` next ones. False:
+ * all are carved. */
+bool psc_pool_carve(struct psc_pool *pool, uint32_t ahead);
+/* Of a pool with nothing at hand: takes the bits of the first word with a free block. False: none. */
 bool psc_pool_seek(struct psc_pool *pool);
-/* Takes blocks that other threads freed into `free`. */
-void psc_pool_merge(struct psc_pool *pool);
+/* Puts what is at hand back. */
+void psc_pool_lay_down(struct psc_pool *pool);
+/* Whether the block is free, and not only handed back. Any thread, racily. */
+bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index);
+/* Takes blocks that other threads freed into `free`; returns how many. The pool has to be settled afterwards. */
+uint32_t psc_pool_merge(struct psc_pool *pool);
 /* Frees a block of a pool that another heap owns. Any thread. */
 void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p);
 /* Puts a pool with blocks in `remote` on its owner's stack, unless it is on one. Any thread. Returns the owner if that
  * is idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
 struct psc_heap *psc_pool_push(struct psc_pool *pool);
+/* The pool was taken off a stack: it is not pending any more. Returns its owner. */
+struct psc_heap *psc_pool_pop(struct psc_pool *pool);
 uint64_t psc_pool_committed(const struct psc_pool *pool);
 /* Pages of its slot-th slot that its carved blocks reach into. */
 uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot);
 /* Counts its stale pages anew, for what is carved now. */
 void psc_pool_count_stale(struct psc_pool *pool);
 
-PSC_INLINE bool psc_pool_has_room(const struct psc_pool *pool) {
-    return pool->used < pool->capacity;
-}
-
 /* ---- bin.c: pools of a heap; for the heap's owner ---- */
 
-/* Makes the bin's current pool one with a free block. False: no memory. */
-bool psc_bin_refill(struct psc_heap *heap, uint32_t class_index);
-/* psc_bin_settle, declared in core/heap/fast.h, puts a pool where its state belongs after blocks of it were freed; it
+/* Makes the current pool of the class one with a free block. False: no memory. */
+bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index);
+/* psc_pool_settle, declared in core/heap/fast.h, puts a pool where its state belongs after blocks of it were freed; it
  * may retire it. */
 /* Takes in the blocks that other threads handed back; those of pools that another heap got meanwhile are passed on. */
 void psc_heap_collect(struct psc_heap *heap);
-/* No bin has a current pool any more: all pools with room are listed, empty ones retired. */
+/* No class has a current pool any more: all pools with room are listed, empty ones retired. */
 void psc_heap_lay_down(struct psc_heap *heap);
-/* Rebuilds the bins of a heap whose thread was somewhere inside when the process forked. */
+/* Sorts the pools of a heap anew whose thread was somewhere inside when the process forked. */
 void psc_heap_recover(struct psc_heap *heap);
 
 /* ---- thread.c: heaps and threads ---- */

@@ -3,25 +3,69 @@
 #include "core/heap/internal.h"
 #include "core/heap/radix.h"
 
+uint32_t psc_pool_count_used(const struct psc_pool *pool) {
+    const uint64_t *words = PSC_LOAD(&pool->free); /* NULL: another thread is about to make the first pool here */
+    uint32_t free = (uint32_t)__builtin_popcountll(PSC_LOAD(&pool->at_hand));
+    for (uint32_t word = 0; words != NULL && word < psc_pool_words(pool); word++) {
+        free += (uint32_t)__builtin_popcountll(PSC_LOAD(&words[word]));
+    }
+    return PSC_LOAD(&pool->carved) - free;
+}
+
+uint32_t psc_pool_used(const struct psc_pool *pool) {
+    switch (PSC_LOAD(&pool->state)) {
+    case PSC_POOL_LISTED: return PSC_LOAD(&pool->settle_in);
+    case PSC_POOL_FULL: return pool->capacity;
+    default: return psc_pool_count_used(pool);
+    }
+}
+
+bool psc_pool_is_pending(const struct psc_pool *pool) {
+    return (PSC_LOAD(&pool->owner) & PSC_PENDING) != 0;
+}
+
+void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap) {
+    uintptr_t before = PSC_LOAD(&pool->owner);
+    while (!__atomic_compare_exchange_n(&pool->owner, &before, (uintptr_t)heap | (before & PSC_PENDING), true,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        continue;
+    }
+}
+
+struct psc_note *psc_pool_note(const struct psc_pool *pool) {
+    return &psc_radix_arena(pool->base)->notes[pool->order % PSC_SLOTS];
+}
+
 uint64_t psc_pool_committed(const struct psc_pool *pool) {
-    uint64_t carved = psc_round_up((uint64_t)PSC_LOAD(&pool->carved) * pool->block_bytes, PSC_PAGE_BYTES);
-    return carved + (uint64_t)PSC_LOAD(&pool->stale_pages) * PSC_PAGE_BYTES;
+    uint64_t carved = PSC_LOAD(&pool->carved_bytes);
+    uint64_t pages = carved > 0 ? psc_round_up(psc_pool_colour(pool) + carved, PSC_PAGE_BYTES) : 0;
+    return pages + (uint64_t)PSC_LOAD(&pool->stale_pages) * PSC_PAGE_BYTES;
+}
+
+/* Pages from the first slot on that its carved blocks reach into. */
+static uint32_t carved_pages(const struct psc_pool *pool) {
+    uint32_t bytes = pool->carved > 0 ? psc_pool_colour(pool) + pool->carved_bytes : 0;
+    return (bytes + PSC_PAGE_BYTES - 1) / PSC_PAGE_BYTES;
 }
 
 uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot) {
-    uint32_t pages = (uint32_t)(((uint64_t)pool->carved * pool->block_bytes + PSC_PAGE_BYTES - 1) / PSC_PAGE_BYTES);
+    uint32_t pages = carved_pages(pool);
     uint32_t before = slot * PSC_SLOT_PAGES;
     return pages <= before ? 0 : pages - before < PSC_SLOT_PAGES ? pages - before : PSC_SLOT_PAGES;
 }
 
+static const uint8_t *touched(const struct psc_pool *pool) {
+    return &psc_radix_arena(pool->base)->touched[pool->order % PSC_SLOTS];
+}
+
 void psc_pool_count_stale(struct psc_pool *pool) {
-    const uint8_t *touched = &psc_radix_arena(pool->base)->touched[pool->order % PSC_SLOTS];
+    const uint8_t *there = touched(pool);
     uint32_t stale = 0;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         uint32_t pages = psc_pool_pages_in_slot(pool, slot);
-        stale += touched[slot] > pages ? touched[slot] - pages : 0;
+        stale += there[slot] > pages ? there[slot] - pages : 0;
     }
-    PSC_STORE(&pool->stale_pages, stale);
+    PSC_STORE(&pool->stale_pages, (uint16_t)stale);
 }
 
 /* Bits [from, to) of word `word`, where from and to count from bit 0 of word 0. */
@@ -32,79 +76,124 @@ static uint64_t bits_of_word(uint32_t word, uint32_t from, uint32_t to) {
     return below_last & ~(((uint64_t)1 << first) - 1);
 }
 
-static void lower_cursor(struct psc_pool *pool, uint32_t word) {
-    if (word < pool->cursor) {
-        pool->cursor = (uint8_t)word;
+/* How many pages from its first slot on are there without a gap. */
+static uint32_t pages_there(const struct psc_pool *pool) {
+    const uint8_t *there = touched(pool);
+    uint32_t pages = 0;
+    for (uint32_t slot = 0; slot < pool->slots && pages == slot * PSC_SLOT_PAGES; slot++) {
+        pages += there[slot];
     }
+    return pages;
 }
 
-bool psc_pool_carve(struct psc_pool *pool) {
+/* The page that blocks are to be carved up to: the end of those that are there, else of the next one. A heap that grows
+ * gets more of them with one call than faults would bring one by one. */
+static uint32_t page_to_carve_to(const struct psc_pool *pool, uint32_t ahead) {
+    uint32_t pages = carved_pages(pool);
+    uint32_t there = pool->stale_pages > 0 ? pages_there(pool) : 0;
+    if (there > pages) {
+        return there;
+    }
+    uint32_t left = pool->slots * PSC_SLOT_PAGES - pages;
+    ahead = ahead < left ? ahead : left;
+    char *start = pool->base - psc_pool_colour(pool) + (size_t)pages * PSC_PAGE_BYTES;
+    return ahead > 1 && psc_os_populate(start, (size_t)ahead * PSC_PAGE_BYTES) ? pages + ahead : pages + 1;
+}
+
+static void set_carved(struct psc_pool *pool, uint32_t carved) {
+    PSC_STORE(&pool->carved_bytes, carved * pool->block_bytes);
+    PSC_STORE(&pool->carved, (uint16_t)carved);
+}
+
+bool psc_pool_carve(struct psc_pool *pool, uint32_t ahead) {
     uint32_t from = pool->carved;
     if (from == pool->capacity) {
         return false;
     }
-    uint32_t page_end = (uint32_t)psc_round_up((size_t)from * pool->block_bytes + 1, PSC_PAGE_BYTES);
-    uint32_t to = page_end / pool->block_bytes;
+    uint32_t to = (page_to_carve_to(pool, ahead) * PSC_PAGE_BYTES - psc_pool_colour(pool)) / pool->block_bytes;
     to = to <= from ? from + 1 : to > pool->capacity ? pool->capacity : to;
-    PSC_STORE(&pool->carved, (uint16_t)to);
+    set_carved(pool, to);
     for (uint32_t word = from / 64; word * 64 < to; word++) {
         PSC_STORE(&pool->free[word], pool->free[word] | bits_of_word(word, from, to));
     }
-    lower_cursor(pool, from / 64);
     if (pool->stale_pages > 0) {
         psc_pool_count_stale(pool);
     }
-    if (psc_hooks.pool_carved != NULL) {
-        psc_hooks.pool_carved(&pool->note, to, pool->stale_pages);
+    if (PSC_LOAD(&pool->noted) && psc_hooks.pool_carved != NULL) {
+        psc_hooks.pool_carved(psc_pool_note(pool), to, pool->stale_pages);
     }
     return true;
 }
 
 bool psc_pool_seek(struct psc_pool *pool) {
-    for (uint32_t word = pool->cursor; word * 64 < pool->carved; word++) {
+    for (uint32_t word = 0; word * 64 < pool->carved; word++) {
         if (pool->free[word] != 0) {
-            pool->cursor = (uint8_t)word;
+            PSC_STORE(&pool->word, &pool->free[word]);
+            pool->word_base = pool->base + (size_t)word * 64 * pool->block_bytes;
+            psc_pool_take_word(pool);
             return true;
         }
     }
     return false;
 }
 
-void psc_pool_merge(struct psc_pool *pool) {
+void psc_pool_lay_down(struct psc_pool *pool) {
+    PSC_STORE(pool->word, *pool->word | pool->at_hand);
+    PSC_STORE_RELEASE(&pool->at_hand, 0);
+}
+
+bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index) {
+    const uint64_t *word = &pool->free[index / 64];
+    return ((PSC_LOAD(word) | psc_pool_at_hand(pool, word)) >> (index % 64) & 1) != 0;
+}
+
+uint32_t psc_pool_merge(struct psc_pool *pool) {
+    uint64_t *remote = psc_pool_remote(pool);
+    uint32_t count = 0;
     for (uint32_t word = 0; word * 64 < pool->carved; word++) {
-        uint64_t back = PSC_LOAD(&pool->remote[word]);
-        if (back == 0) {
+        if (PSC_LOAD(&remote[word]) == 0) {
             continue;
         }
-        back = __atomic_exchange_n(&pool->remote[word], 0, __ATOMIC_ACQUIRE);
-        if ((pool->free[word] & back) != 0) {
+        uint64_t back = __atomic_exchange_n(&remote[word], 0, __ATOMIC_ACQUIRE);
+        if (((pool->free[word] | psc_pool_at_hand(pool, &pool->free[word])) & back) != 0) {
             psc_die(PSC_DIE_DOUBLE, pool->base);
         }
         PSC_STORE(&pool->free[word], pool->free[word] | back);
-        PSC_STORE(&pool->used, (uint16_t)(pool->used - (uint32_t)__builtin_popcountll(back)));
-        lower_cursor(pool, word);
+        count += (uint32_t)__builtin_popcountll(back);
     }
+    return count;
+}
+
+static bool may_be_pushed(uintptr_t owner) {
+    /* retired, or a span by now: the blocks were found meanwhile */
+    return owner != 0 && owner != (uintptr_t)&psc_heap_of_spans && (owner & PSC_PENDING) == 0;
 }
 
 struct psc_heap *psc_pool_push(struct psc_pool *pool) {
-    struct psc_heap *owner = PSC_LOAD_ACQUIRE(&pool->owner);
-    if (owner == NULL || owner == &psc_heap_of_spans) { /* retired, or a span by now: the blocks were found meanwhile */
-        return NULL;
-    }
-    if (__atomic_exchange_n(&pool->pending, 1, __ATOMIC_SEQ_CST) != 0) {
-        return NULL;
-    }
-    struct psc_pool *top = PSC_LOAD(&owner->handed_back);
+    uintptr_t owner = __atomic_load_n(&pool->owner, __ATOMIC_SEQ_CST);
+    do {
+        if (!may_be_pushed(owner)) {
+            return NULL;
+        }
+    } while (!__atomic_compare_exchange_n(&pool->owner, &owner, owner | PSC_PENDING, true, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    struct psc_heap *heap = (struct psc_heap *)owner;
+    struct psc_pool *top = PSC_LOAD(&heap->handed_back);
     do {
         pool->next_pending = top;
-    } while (!__atomic_compare_exchange_n(&owner->handed_back, &top, pool, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    return __atomic_load_n(&owner->state, __ATOMIC_SEQ_CST) == PSC_HEAP_IDLE ? owner : NULL;
+    } while (!__atomic_compare_exchange_n(&heap->handed_back, &top, pool, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    return __atomic_load_n(&heap->state, __ATOMIC_SEQ_CST) == PSC_HEAP_IDLE ? heap : NULL;
+}
+
+struct psc_heap *psc_pool_pop(struct psc_pool *pool) {
+    return (struct psc_heap *)(__atomic_fetch_and(&pool->owner, ~(uintptr_t)PSC_PENDING, __ATOMIC_SEQ_CST) &
+                               ~(uintptr_t)PSC_PENDING);
 }
 
 void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p) {
     uint64_t bit = (uint64_t)1 << (index % 64);
-    if ((PSC_LOAD(&pool->free[index / 64]) & bit) != 0 ||
-        (__atomic_fetch_or(&pool->remote[index / 64], bit, __ATOMIC_SEQ_CST) & bit) != 0) {
+    if (psc_pool_has_free(pool, index) ||
+        (__atomic_fetch_or(&psc_pool_remote(pool)[index / 64], bit, __ATOMIC_SEQ_CST) & bit) != 0) {
         psc_die(PSC_DIE_DOUBLE, p);
     }
     struct psc_heap *idle = psc_pool_push(pool);

@@ -23,10 +23,6 @@ static struct {
     struct range ranges[RANGES_MAX];
 } kept;
 
-static uint64_t now_ms(void) {
-    return psc_os_monotonic_ns() / 1000000;
-}
-
 /* What the kernel will not unmap for want of a VMA keeps its addresses, but not its pages. */
 static void unmap(void *base, size_t bytes) {
     if (!psc_os_unmap(base, bytes)) {
@@ -132,7 +128,7 @@ static void trim(uint64_t now, uint64_t wait_ms) {
 }
 
 void psc_range_give(void *base, size_t bytes) {
-    uint64_t now = now_ms();
+    uint64_t now = psc_os_monotonic_ms();
     uint64_t wait_ms = psc_arena_purge_ms();
     psc_lock_take(&kept.lock);
     psc_churn_give(&kept.churn, bytes);

@@ -5,6 +5,8 @@
 #define STEAL_LOOK_MOST 16 /* idle heaps looked at for a pool */
 
 PSC_TLS struct psc_heap *psc_heap_self = &psc_heap_none;
+PSC_TLS struct psc_heap *psc_heap_open = &psc_heap_none;
+static bool unwatched; /* any thread, atomic */
 static PSC_TLS bool ended;
 
 struct psc_lock psc_idle_lock;
@@ -18,7 +20,7 @@ static struct psc_heap *new_heap(void) {
         return NULL;
     }
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
-        heap->bins[i].current = &psc_pool_none;
+        heap->current[i] = &psc_pool_none;
     }
     heap->next = all;
     PSC_STORE_RELEASE(&all, heap);
@@ -51,6 +53,15 @@ static struct psc_heap *idle_or_new(void) {
     return heap;
 }
 
+static void open_up(void) {
+    psc_heap_open = PSC_LOAD(&unwatched) ? psc_heap_self : &psc_heap_none;
+}
+
+void psc_heap_unwatch(void) {
+    PSC_STORE(&unwatched, true);
+    open_up();
+}
+
 struct psc_heap *psc_heap_begin(void) {
     if (ended) {
         return &psc_heap_none;
@@ -65,6 +76,7 @@ struct psc_heap *psc_heap_begin(void) {
         return &psc_heap_none;
     }
     psc_heap_self = heap;
+    open_up();
     if (psc_hooks.thread_began != NULL) {
         psc_hooks.thread_began();
     }
@@ -75,7 +87,7 @@ struct psc_heap *psc_heap_begin(void) {
 void psc_heap_thread_end(void) {
     struct psc_heap *heap = psc_heap_self;
     ended = true;
-    psc_heap_self = &psc_heap_none;
+    psc_heap_self = psc_heap_open = &psc_heap_none;
     if (heap == &psc_heap_none) {
         return;
     }
@@ -108,9 +120,9 @@ static struct psc_pool *take_from(struct psc_heap *heap, uint32_t class_index) {
         psc_heap_recover(heap);
     }
     psc_heap_collect(heap);
-    struct psc_pool *pool = heap->bins[class_index].listed;
+    struct psc_pool *pool = heap->listed[class_index];
     if (pool != NULL) {
-        psc_order_remove(&heap->bins[class_index].listed, pool);
+        psc_order_remove(&heap->listed[class_index], pool);
         pool->state = PSC_POOL_NONE;
     }
     return pool;
@@ -128,7 +140,7 @@ struct psc_pool *psc_idle_steal(struct psc_heap *thief, uint32_t class_index) {
         heap = heap->next_idle;
     }
     if (pool != NULL) {
-        PSC_STORE_RELEASE(&pool->owner, thief);
+        psc_pool_set_owner(pool, thief);
     }
     psc_lock_release(&psc_idle_lock);
     return pool;

@@ -3,9 +3,9 @@
  *   arena   4 MiB of address space, aligned to its size, cut into 256 slots of 16 KiB
  *   pool    one or more adjacent slots of an arena, cut into blocks of one size class; owned by one heap
  *   span    a pool of one block of whole pages, up to 1 MiB; owned by nobody. Its class is PSC_CLASS_SPAN
- *   bin     the pools of one size class that a heap may allocate from
- *   heap    the bins of a thread. `live`: its thread uses it without a lock. `idle`: no thread has it; whoever holds
- *           psc_idle_lock may use it, a new thread takes it over whole, a thread that needs a pool may take one from it
+ *   heap    the pools that a thread allocates from: of each class the current one, and those listed for later. `live`:
+ *           its thread uses it without a lock. `idle`: no thread has it; whoever holds psc_idle_lock may use it, a new
+ *           thread takes it over whole, a thread that needs a pool may take one from it
  *   note    16 bytes beside each pool and large block that the heap keeps for whoever composes it and never looks into
  *
  * All descriptors lie out of band, in memory of core/heap/meta.h: neither a stray write of the program nor a
@@ -19,18 +19,23 @@
  *   [arena]  under psc_arena_lock
  *
  * Invariants (psc_heap_check tests them):
- *   free and remote have no bit in common, and none at or above `carved`
- *   used = carved - bits in free                         (blocks handed back but not merged count as used)
- *   no word of `free` below `cursor` has a bit
- *   state is current: the bin points to it.  listed: it is in the bin's tree, and has a free or uncarved block.
- *   full: neither, used == capacity
- *   settle_at is 0 if listed, capacity - 1 if full, PSC_NEVER if current
- *   pending != 0 as long as the pool is on some heap's stack of pools with blocks handed back. A thread that freed a
- *     block may put the pool there late, when the pool has been made anew: so pending and next_pending outlive the
- *     pool, and whoever finds a pool on its stack that it does not own passes it on
- *   a retired pool: owner NULL, state none, carved 0
- *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, used 1, no bits
- *   a pool that is not current, no span, and has used == 0 and pending == 0 does not exist: it was retired
+ *   free, remote, and at_hand (which belongs to the same blocks as *word) have no bit in common, and none at or above
+ *     `carved`
+ *   used, the count of blocks that are not free = carved - bits in free and at_hand
+ *                                                                         (what was handed back and not merged is used)
+ *   carved_bytes = carved * block_bytes
+ *   word points into the words of `free`, and word_base to the block of its bit 0
+ *   at_hand is 0 unless the pool is current
+ *   state is current: it is its heap's current pool of its class.  listed: it is in the heap's tree of its class, and has
+ *   a free or uncarved block.  full: neither, used == capacity
+ *   settle_in counts frees by the owner: listed, it is used; full, it is 1; current, it says nothing
+ *   the owner is marked PSC_PENDING as long as the pool is on some heap's stack of pools with blocks handed back. A
+ *     thread that freed a block may put the pool there late, when the pool has been made anew: so the mark and
+ *     next_pending outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
+ *   a retired pool: no owner, state none, carved 0
+ *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, no bits
+ *   a pool that is not current, no span, and has used == 0 and is not pending does not exist: it was retired, unless it
+ *     is one of those that its heap keeps (core/heap/bin.c)
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H
@@ -51,49 +56,62 @@ struct psc_note {
     uint64_t words[2]; /* zero in a new pool or large block */
 };
 
+#define PSC_PENDING 1u /* added to the address of a pool's owner */
 #define PSC_NEVER UINT16_MAX
 
 enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL };
 
+/* Two cache lines: what malloc and free by the owner touch, and the rest.
+ *
+ * A malloc takes from at_hand and a free puts into `free`, so that no malloc has to wait until the processor knows which
+ * word the free before it wrote to. */
 struct psc_pool {
-    struct psc_heap *owner; /* [owner] writes, [any] reads; changes when an idle heap's pool is taken */
-    char *base;             /* [fixed] block 0 */
-    uint32_t block_bytes;   /* [fixed] */
-    uint32_t reciprocal;    /* [fixed] ceil(2^32 / block_bytes): offset -> index without a division */
-    uint32_t pending;       /* [any] */
-    uint16_t capacity;      /* [fixed] blocks */
-    uint16_t carved;    /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond are untouched */
-    uint16_t used;      /* [owner] */
-    uint16_t settle_at; /* [owner] when a free makes `used` this, the pool has to change its state */
-    uint8_t cursor;     /* [owner] */
-    uint8_t state;      /* [owner] enum psc_pool_state */
-    uint8_t class_index;           /* [fixed] */
-    uint8_t slots;                 /* [fixed] */
-    uint32_t stale_pages;          /* [owner] beyond the carved blocks, but still there from an earlier pool */
-    uint32_t order;                /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
-    struct psc_pool *child;        /* [owner] the bin's tree, see core/heap/order.h */
-    struct psc_pool *sibling;      /* [owner] */
-    struct psc_pool *previous;     /* [owner] sibling before, or parent of the first child */
-    struct psc_pool *next_pending; /* [any] link of the stack, while pending */
-    struct psc_note note;
-    uint64_t free[PSC_POOL_WORDS];   /* [owner] bit per block: may be handed out */
-    uint64_t remote[PSC_POOL_WORDS]; /* [any] bit per block: freed by a thread that is not the owner */
-};
+    uintptr_t owner;       /* [owner] the heap's address, 0: none; [any] PSC_PENDING; see core/heap/pool.c */
+    char *base;            /* [fixed] block 0 */
+    uint64_t *free;        /* [fixed] bit per block: may be handed out. Points to free_word, or into the arena's bits */
+    uint64_t at_hand;      /* [owner] bits taken out of *word, to be handed out next */
+    uint64_t *word;        /* [owner] of `free` */
+    char *word_base;       /* [owner] block of its bit 0 */
+    uint32_t carved_bytes; /* [owner] */
+    uint32_t reciprocal;   /* [fixed] ceil(2^32 / block_bytes): offset -> index without a division */
+    uint32_t block_bytes;  /* [fixed] */
+    uint16_t settle_in;    /* [owner] after so many frees the pool has to change its state */
+    uint16_t carved;       /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond: see stale */
 
-struct psc_bin {
-    struct psc_pool *current; /* never NULL: psc_pool_none when there is none */
-    struct psc_pool *listed;  /* root of the tree of pools with room, the lowest on top */
-};
+    uint64_t free_word;        /* [owner] */
+    uint64_t remote_word;      /* [any] bit per block: freed by a thread that is not the owner; see psc_pool_remote */
+    struct psc_pool *child;    /* [owner] the tree of listed pools, see core/heap/order.h */
+    struct psc_pool *sibling;  /* [owner] */
+    struct psc_pool *previous; /* [owner] sibling before, or parent of the first child */
+    struct psc_pool *next_pending; /* [any] link of the stack, while pending */
+    uint32_t order;                /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
+    uint16_t capacity;             /* [fixed] blocks */
+    uint16_t stale_pages; /* [owner] beyond the carved blocks, but there: from earlier pools, or ahead of need */
+    uint8_t state;        /* [owner] enum psc_pool_state */
+    uint8_t class_index;  /* [fixed] */
+    uint8_t slots;        /* [fixed] */
+    uint8_t noted;        /* [any] somebody was told where its note is */
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct psc_pool) == 128, "a pool's descriptor is two cache lines");
 
 enum psc_heap_state { PSC_HEAP_LIVE, PSC_HEAP_IDLE };
 
 struct psc_heap {
-    struct psc_bin bins[PSC_CLASS_COUNT];
-    struct psc_pool *handed_back; /* [any] stack of pools with blocks in `remote` */
-    uint32_t state;               /* under psc_idle_lock, [any] reads */
-    uint32_t unsound;             /* [owner] forked away from its thread: psc_heap_recover() before use */
-    struct psc_heap *next_idle;   /* under psc_idle_lock */
-    struct psc_heap *next;        /* [fixed] all heaps ever made */
+    struct psc_pool *current[PSC_CLASS_COUNT]; /* never NULL: psc_pool_none when there is none */
+    struct psc_pool *listed[PSC_CLASS_COUNT];  /* root of the tree of pools with room, the lowest on top */
+    struct psc_pool *handed_back;              /* [any] stack of pools with blocks that others freed */
+    uint32_t state;                            /* under psc_idle_lock, [any] reads */
+    uint32_t unsound;                          /* [owner] forked away from its thread: psc_heap_recover() before use */
+    uint32_t made;                             /* [owner] pools that it ever took from arenas */
+    struct psc_heap *next_idle;                /* under psc_idle_lock */
+    struct psc_heap *next;                     /* [fixed] all heaps ever made */
+};
+
+/* Bits of a pool with more than 64 blocks. */
+struct psc_bits {
+    uint64_t free[PSC_POOL_WORDS];
+    uint64_t remote[PSC_POOL_WORDS];
 };
 
 struct psc_arena {
@@ -109,7 +127,9 @@ struct psc_arena {
     uint8_t touched[PSC_SLOTS];      /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
     struct psc_pool
         *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
-    struct psc_pool pools[PSC_SLOTS]; /* by first slot */
+    struct psc_pool pools[PSC_SLOTS]; /* by first slot, as all below */
+    struct psc_bits bits[PSC_SLOTS];
+    struct psc_note notes[PSC_SLOTS]; /* of pools that are `noted`: the others' are never touched */
 };
 
 /* A block with a mapping of its own. */
