@@ -1,5 +1,5 @@
-/* The heap against a shadow model: contents, alignment, no overlap, usable size, notes; its invariants after every few
- * steps. */
+/* The heap against a shadow model, see support_shadow.h, with its invariants tested after every step; then what a model
+ * of single operations does not tell. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -12,6 +12,7 @@
 #include "core/heap/heap.h"
 #include "core/heap/internal.h"
 #include "core/heap/order.h"
+#include "tests/unit/support_shadow.h"
 
 /* ck_assert writes to a pipe each time it holds; this does so only when it does not. */
 #define EXPECT(condition)                                                                                              \
@@ -37,128 +38,216 @@ static uint32_t draw(struct random *random, uint32_t below) {
     return (uint32_t)((random->state >> 33) % below);
 }
 
-/* Mostly small, some medium, a few of whole pages, fewer with a mapping of their own. */
-static size_t draw_size(struct random *random) {
-    switch (draw(random, 16)) {
-    case 0: return draw(random, draw(random, 32) == 0 ? 3000000 : 200000);
-    case 1:
-    case 2:
-    case 3: return draw(random, 40000);
-    default: return draw(random, 1u << (4 + draw(random, 7)));
-    }
-}
+/* ---- random operations against the shadow model ---------------------------------------------------------------- */
 
-struct shadow {
-    unsigned char *p;
-    size_t bytes;
-    unsigned char fill;
+/* Where a thread leaves a block of its model for another's. */
+struct mailbox {
+    pthread_mutex_t lock;
+    struct psc_shadow_block block;
 };
 
-static void fill(struct shadow *shadow, struct random *random) {
-    shadow->fill = (unsigned char)draw(random, 256);
-    memset(shadow->p, shadow->fill, shadow->bytes);
+#define EXCHANGES 64
+
+struct player {
+    struct random random;
+    struct psc_shadow *shadow;
+    struct mailbox *exchanges; /* NULL: plays for itself */
+    uint32_t shift;            /* most sizes are in the upper half of 1 << shift */
+    bool grows;
+};
+
+static void change_phase(struct player *player) {
+    struct random *random = &player->random;
+    player->shift = 4 + draw(random, 12);
+    player->grows = draw(random, 2) == 0;
+    if (player->exchanges == NULL) {
+        psc_heap_set_purge(draw(random, 2) == 0 ? 0 : 1000);
+    }
+    if (draw(random, 4) == 0) {
+        psc_heap_trim();
+    }
 }
 
-static void verify(const struct shadow *shadow) {
-    for (size_t i = 0; i < shadow->bytes; i++) {
-        if (shadow->p[i] != shadow->fill) {
-            ck_abort_msg("block %p of %zu bytes: byte %zu changed", (void *)shadow->p, shadow->bytes, i);
+/* Few classes in a phase, so that pools become full and empty; now and then any, or whole pages, or a mapping. */
+static size_t draw_size(struct player *player) {
+    struct random *random = &player->random;
+    uint32_t kind = draw(random, 32);
+    uint32_t most = 1u << (kind == 0 ? 16 + draw(random, 6) : player->shift);
+    return kind > 0 && kind < 4 ? draw(random, 2000) : most - draw(random, most / 2);
+}
+
+static void make(struct player *player, uint32_t slot) {
+    size_t bytes = draw_size(player);
+    switch (draw(&player->random, 8)) {
+    case 0: psc_shadow_alloc_zeroed(player->shadow, slot, bytes); break;
+    case 1: psc_shadow_alloc_aligned(player->shadow, slot, (size_t)1 << draw(&player->random, 17), bytes); break;
+    default: psc_shadow_alloc(player->shadow, slot, bytes); break;
+    }
+}
+
+static void exchange(struct player *player, uint32_t slot) {
+    struct mailbox *mailbox = &player->exchanges[draw(&player->random, EXCHANGES)];
+    struct psc_shadow_block mine = psc_shadow_hand_over(player->shadow, slot);
+    pthread_mutex_lock(&mailbox->lock);
+    struct psc_shadow_block got = mailbox->block;
+    mailbox->block = mine;
+    pthread_mutex_unlock(&mailbox->lock);
+    if (got.p != NULL) {
+        psc_shadow_adopt(player->shadow, slot, &got);
+    }
+}
+
+/* Any, or one to which it may be resized where it is. */
+static size_t draw_new_size(struct player *player, uint32_t slot) {
+    size_t bytes = player->shadow->blocks[slot].bytes;
+    bool near = bytes < 3000000 && draw(&player->random, 2) == 0;
+    return near ? bytes / 2 + draw(&player->random, (uint32_t)bytes) : draw_size(player);
+}
+
+static void change(struct player *player, uint32_t slot) {
+    switch (draw(&player->random, 4)) {
+    case 0: psc_shadow_resize(player->shadow, slot, draw_new_size(player, slot)); break;
+    case 1: psc_shadow_realloc(player->shadow, slot, draw_new_size(player, slot)); break;
+    default:
+        if (player->exchanges != NULL) {
+            exchange(player, slot);
         }
     }
 }
 
-static void verify_zero(const unsigned char *p, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) {
-        EXPECT(p[i] == 0);
+static void play_step(struct player *player) {
+    uint32_t slot = draw(&player->random, player->shadow->slots);
+    if (!psc_shadow_has(player->shadow, slot)) {
+        make(player, slot);
+    } else if (draw(&player->random, 4) == 0) {
+        change(player, slot);
+    } else if (player->grows && draw(&player->random, 4) != 0) {
+        psc_shadow_look(player->shadow, slot);
+    } else {
+        psc_shadow_free(player->shadow, slot);
     }
 }
 
-static void make(struct shadow *shadow, struct random *random) {
-    shadow->bytes = draw_size(random);
-    switch (draw(random, 8)) {
-    case 0:
-        shadow->p = psc_heap_alloc_zeroed(shadow->bytes);
-        verify_zero(shadow->p, shadow->bytes);
-        break;
-    case 1: {
-        size_t alignment = (size_t)1 << draw(random, 17);
-        shadow->p = psc_heap_alloc_aligned(alignment, shadow->bytes);
-        EXPECT((uintptr_t)shadow->p % alignment == 0);
-        break;
-    }
-    default: shadow->p = psc_heap_alloc(shadow->bytes); break;
-    }
-    EXPECT(shadow->p != NULL);
-    EXPECT((uintptr_t)shadow->p % 16 == 0);
-    EXPECT(psc_heap_usable(shadow->p) >= shadow->bytes);
-    fill(shadow, random);
-}
+#define PHASE_STEPS 250
 
-static void change_size(struct shadow *shadow, struct random *random) {
-    size_t bytes = draw_size(random) + 1;
-    unsigned char *p = psc_heap_resize(shadow->p, bytes);
-    if (p == NULL) {
-        return;
-    }
-    shadow->p = p;
-    shadow->bytes = bytes < shadow->bytes ? bytes : shadow->bytes;
-    verify(shadow);
-    shadow->bytes = bytes;
-    fill(shadow, random);
-}
-
-#define SHADOWS 4000
-
+/* `alone`: no other thread is using the heap, and no block is alive but the model's. */
 static void play(uint64_t seed, int steps, bool alone) {
-    struct random random = {seed};
-    struct shadow *shadows = psc_os_map(SHADOWS * sizeof *shadows);
+    struct psc_shadow shadow;
+    psc_shadow_init(&shadow, 500);
+    struct player player = {.random = {seed}, .shadow = &shadow};
     for (int step = 0; step < steps; step++) {
-        struct shadow *shadow = &shadows[draw(&random, SHADOWS)];
-        if (shadow->p == NULL) {
-            make(shadow, &random);
-        } else if (draw(&random, 8) == 0) {
-            change_size(shadow, &random);
-        } else {
-            verify(shadow);
-            psc_heap_free(shadow->p);
-            shadow->p = NULL;
+        if (step % PHASE_STEPS == 0) {
+            change_phase(&player);
         }
-        if (alone && step % 500 == 0) {
-            EXPECT(psc_heap_check() == NULL);
+        play_step(&player);
+        if (alone) {
+            psc_shadow_check_heap(&shadow);
         }
     }
-    for (int i = 0; i < SHADOWS; i++) {
-        if (shadows[i].p != NULL) {
-            verify(&shadows[i]);
-            psc_heap_free(shadows[i].p);
-        }
+    psc_shadow_free_all(&shadow);
+    if (alone) {
+        psc_shadow_check_heap(&shadow);
     }
-    psc_os_unmap(shadows, SHADOWS * sizeof *shadows);
+    psc_shadow_release(&shadow);
 }
 
-START_TEST(random_operations_keep_contents) {
-    play((uint64_t)_i + 1, STEPS(60000), true);
-    ck_assert_ptr_null(psc_heap_check());
+START_TEST(random_operations_keep_all_promises) {
+    psc_shadow_watch_notes();
+    play((uint64_t)_i + 1, STEPS(20000), true);
 }
 END_TEST
 
-static void *play_in_thread(void *seed) {
-    play((uintptr_t)seed, STEPS(40000), false);
+/* ---- the same by four threads that exchange blocks --------------------------------------------------------------- */
+
+#define TEAM 4
+#define TEAM_SLOTS 500
+
+static struct {
+    pthread_barrier_t still;
+    struct psc_shadow shadows[TEAM]; /* outlive the threads that play with them */
+    struct mailbox exchanges[EXCHANGES];
+} team;
+
+static void adopt_all(struct psc_shadow *all, const struct psc_shadow_block *blocks, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (blocks[i].p != NULL) {
+            psc_shadow_adopt(all, all->live, &blocks[i]);
+        }
+    }
+}
+
+/* All threads stand still: together the blocks of all of them are one model. */
+static void check_team(void) {
+    struct psc_shadow all;
+    psc_shadow_init(&all, TEAM * TEAM_SLOTS + EXCHANGES);
+    for (int i = 0; i < TEAM; i++) {
+        adopt_all(&all, team.shadows[i].blocks, TEAM_SLOTS);
+    }
+    for (int i = 0; i < EXCHANGES; i++) {
+        adopt_all(&all, &team.exchanges[i].block, 1);
+    }
+    psc_shadow_check_heap(&all);
+    psc_shadow_release(&all);
+}
+
+static void *play_in_team(void *index) {
+    uintptr_t i = (uintptr_t)index;
+    struct player player = {
+        .random = {i % TEAM + 100 * i}, .shadow = &team.shadows[i % TEAM], .exchanges = team.exchanges};
+    for (int round = 0; round < STEPS(48); round++) {
+        change_phase(&player);
+        for (int step = 0; step < PHASE_STEPS; step++) {
+            play_step(&player);
+        }
+        if (pthread_barrier_wait(&team.still) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            check_team();
+            psc_heap_set_purge(round % 2 == 0 ? 0 : 1000);
+        }
+        pthread_barrier_wait(&team.still);
+    }
     psc_heap_thread_end();
     return NULL;
 }
 
-START_TEST(four_threads_keep_contents) {
-    for (int round = 0; round < 3; round++) {
-        pthread_t threads[4];
-        for (uintptr_t i = 0; i < 4; i++) {
-            ck_assert_int_eq(pthread_create(&threads[i], NULL, play_in_thread, (void *)(i + 100)), 0);
+static void begin_team(void) {
+    pthread_barrier_init(&team.still, NULL, TEAM);
+    for (int i = 0; i < TEAM; i++) {
+        psc_shadow_init(&team.shadows[i], TEAM_SLOTS);
+    }
+    for (int i = 0; i < EXCHANGES; i++) {
+        pthread_mutex_init(&team.exchanges[i].lock, NULL);
+    }
+}
+
+/* The last blocks are freed by a thread that has made none of them. */
+static void end_team(void) {
+    for (int i = 0; i < TEAM; i++) {
+        psc_shadow_free_all(&team.shadows[i]);
+    }
+    for (int i = 0; i < EXCHANGES; i++) {
+        psc_heap_free(team.exchanges[i].block.p);
+        team.exchanges[i].block.p = NULL;
+    }
+    check_team();
+    for (int i = 0; i < TEAM; i++) {
+        psc_shadow_release(&team.shadows[i]);
+    }
+}
+
+START_TEST(four_threads_keep_all_promises) {
+    psc_shadow_watch_notes();
+    begin_team();
+    for (uintptr_t generation = 0; generation < 3; generation++) { /* heaps and blocks of earlier ones are taken over */
+        pthread_t threads[TEAM];
+        for (uintptr_t i = 0; i < TEAM; i++) {
+            ck_assert_int_eq(pthread_create(&threads[i], NULL, play_in_team, (void *)(generation * TEAM + i)), 0);
         }
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < TEAM; i++) {
             pthread_join(threads[i], NULL);
         }
-        ck_assert_ptr_null(psc_heap_check());
+        check_team();
     }
+    end_team();
 }
 END_TEST
 
@@ -166,18 +255,38 @@ END_TEST
 
 #define MAILBOXES 512
 
-static struct shadow *mailboxes[MAILBOXES];
+/* A block that begins with what is known of it. */
+struct parcel {
+    unsigned char *p;
+    size_t bytes;
+    unsigned char fill;
+};
+
+static void fill(struct parcel *parcel, struct random *random) {
+    parcel->fill = (unsigned char)draw(random, 256);
+    memset(parcel->p, parcel->fill, parcel->bytes);
+}
+
+static void verify(const struct parcel *parcel) {
+    for (size_t i = 0; i < parcel->bytes; i++) {
+        if (parcel->p[i] != parcel->fill) {
+            ck_abort_msg("block %p of %zu bytes: byte %zu changed", (const void *)parcel, parcel->bytes, i);
+        }
+    }
+}
+
+static struct parcel *mailboxes[MAILBOXES];
 
 /* Puts blocks into mailboxes and frees what it takes out of them, mostly blocks of others. */
 static void *swap_blocks(void *seed) {
     struct random random = {(uintptr_t)seed};
     for (int step = 0; step < STEPS(60000); step++) {
-        size_t bytes = sizeof(struct shadow) + draw(&random, 600);
-        struct shadow *mine = psc_heap_alloc(bytes);
+        size_t bytes = sizeof(struct parcel) + draw(&random, 600);
+        struct parcel *mine = psc_heap_alloc(bytes);
         EXPECT(mine != NULL);
-        *mine = (struct shadow){.p = (unsigned char *)(mine + 1), .bytes = bytes - sizeof *mine};
+        *mine = (struct parcel){.p = (unsigned char *)(mine + 1), .bytes = bytes - sizeof *mine};
         fill(mine, &random);
-        struct shadow *got = __atomic_exchange_n(&mailboxes[draw(&random, MAILBOXES)], mine, __ATOMIC_ACQ_REL);
+        struct parcel *got = __atomic_exchange_n(&mailboxes[draw(&random, MAILBOXES)], mine, __ATOMIC_ACQ_REL);
         if (got != NULL) {
             verify(got);
             psc_heap_free(got);
@@ -482,8 +591,8 @@ static Suite *suite(void) {
     Suite *suite = suite_create("heap");
     TCase *model = tcase_create("model");
     tcase_set_timeout(model, 120);
-    tcase_add_loop_test(model, random_operations_keep_contents, 0, 3);
-    tcase_add_test(model, four_threads_keep_contents);
+    tcase_add_loop_test(model, random_operations_keep_all_promises, 0, 3);
+    tcase_add_test(model, four_threads_keep_all_promises);
     tcase_add_test(model, blocks_go_back_to_their_owners);
     tcase_add_test(model, pools_of_ended_threads_are_used_and_emptied);
     tcase_add_test(model, an_ended_thread_still_allocates);
