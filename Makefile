@@ -143,7 +143,7 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 
 $(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
 
-$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBREPORT) $(LIBCORE)
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PSC_LDFLAGS) -o $@ $^ $(REPORT_LIBS)
