@@ -46,17 +46,29 @@ PSC_NOINLINE static void *alloc_zeroed(size_t bytes) {
     return recording ? recorded(p, bytes) : p;
 }
 
-PSC_NOINLINE static void *alloc_aligned(size_t alignment, size_t bytes) {
+PSC_NOINLINE static void *alloc_aligned_otherwise(size_t alignment, size_t bytes) {
     bool recording = psc_preload_recording();
     void *p = psc_heap_alloc_aligned(alignment, bytes);
     return recording ? recorded(p, bytes) : p;
 }
 
+static void *alloc_aligned(size_t alignment, size_t bytes) {
+    void *p;
+    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
+    bool small = class_index < PSC_CLASS_COUNT;
+    return small && psc_fast_alloc_class(psc_heap_open, class_index, &p) ? p
+                                                                         : alloc_aligned_otherwise(alignment, bytes);
+}
+
 PSC_NOINLINE static void free_otherwise(void *p) {
     if (psc_preload_recording()) {
         psc_record_free(p);
+        psc_heap_free(p);
+    } else if (psc_heap_open == psc_heap_self) { /* the fast path has been tried */
+        psc_heap_free_slowly(p);
+    } else {
+        psc_heap_free(p);
     }
-    psc_heap_free(p);
 }
 
 static void *resize(void *p, size_t bytes) {
@@ -105,7 +117,8 @@ PSC_EXPORT void *calloc(size_t count, size_t each) {
     if (PSC_UNLIKELY(__builtin_mul_overflow(count, each, &bytes))) {
         return fail(ENOMEM);
     }
-    return alloc_zeroed(bytes);
+    void *p;
+    return psc_fast_alloc(psc_heap_open, bytes, &p) ? memset(p, 0, bytes) : alloc_zeroed(bytes);
 }
 
 PSC_EXPORT void *realloc(void *p, size_t bytes) {
@@ -119,7 +132,21 @@ PSC_EXPORT void *realloc(void *p, size_t bytes) {
     if (PSC_UNLIKELY(bytes > PTRDIFF_MAX)) {
         return fail(ENOMEM);
     }
-    return resize_or_copy(p, bytes);
+    struct psc_place place;
+    void *copy;
+    if (!psc_fast_find(psc_heap_open, p, &place)) {
+        return resize_or_copy(p, bytes);
+    }
+    uint32_t old_bytes = place.pool->block_bytes;
+    if (psc_block_suits(old_bytes, bytes)) {
+        return p;
+    }
+    if (!psc_fast_alloc(psc_heap_open, bytes, &copy)) {
+        return resize_or_copy(p, bytes);
+    }
+    memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
+    free(p); /* copy may lie in the same word: what we know of its bits is old */
+    return copy;
 }
 
 PSC_EXPORT void *reallocarray(void *p, size_t count, size_t each) {

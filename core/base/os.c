@@ -157,6 +157,13 @@ bool psc_os_resize(void *address, size_t old_bytes, size_t new_bytes) {
     return done;
 }
 
+void *psc_os_grow(void *address, size_t old_bytes, size_t new_bytes) {
+    int saved = errno;
+    void *p = mremap(address, old_bytes, new_bytes, MREMAP_MAYMOVE);
+    errno = saved;
+    return p != MAP_FAILED ? p : NULL;
+}
+
 bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes) {
     int saved = errno;
     bool done = mremap(from, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;

@@ -33,6 +33,8 @@ void *psc_os_map(size_t bytes);
 bool psc_os_unmap(void *address, size_t bytes);
 /* Grows or shrinks a mapping where it is. False: unchanged. */
 bool psc_os_resize(void *address, size_t old_bytes, size_t new_bytes);
+/* Grows a mapping, where it is or elsewhere. Its new address; NULL: unchanged. */
+void *psc_os_grow(void *address, size_t old_bytes, size_t new_bytes);
 /* Moves the pages of a mapping over a reserved range of `new_bytes`, and gives it that size. False: both are unchanged.
  */
 bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes);

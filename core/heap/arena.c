@@ -310,7 +310,7 @@ static uint64_t cached_pages_most(void) {
  * waits is not twice too much, short ones have time to grow together. */
 static void purge_excess(void) {
     uint64_t most = cached_pages_most();
-    sweep(UINT64_MAX, most / 2, RUN_LONG);
+    sweep(UINT64_MAX, most - most / 8, RUN_LONG);
     for (uint32_t run = RUN_LONG / 2; run > 0 && arenas.cached_pages > 2 * most; run /= 2) {
         sweep(UINT64_MAX, most, run);
     }
@@ -318,15 +318,16 @@ static void purge_excess(void) {
 }
 
 static void purge_when_due(uint64_t now) {
-    if (arenas.purge_ms == 0) {
+    uint32_t wait_ms = psc_arena_purge_ms();
+    if (wait_ms == 0) {
         sweep(UINT64_MAX, 0, 1);
         return;
     }
     if (arenas.cached_pages > most_of(cached_pages_most(), arenas.look_again_at)) {
         purge_excess();
     }
-    if (psc_churn_turn(&arenas.churn, now, arenas.purge_ms / PSC_WINDOWS)) {
-        sweep(now >= arenas.purge_ms ? now - arenas.purge_ms : 0, 0, 1);
+    if (psc_churn_turn(&arenas.churn, now, wait_ms / PSC_WINDOWS)) {
+        sweep(now >= wait_ms ? now - wait_ms : 0, 0, 1);
         arenas.look_again_at = 0;
     }
 }
@@ -472,7 +473,8 @@ static uint32_t unused_slots(const struct psc_arena *arena, uint32_t first) {
 /* Gets the pages of slots that are about to be used with one call; faults would bring them one by one, and cost several
  * times as much. What is beyond the pool waits as other free pages do. */
 static void look_ahead(struct psc_arena *arena, uint32_t first, uint64_t now) {
-    uint32_t slots = arenas.pooled_slots >= AHEAD_FROM_SLOTS && arenas.purge_ms > 0 ? unused_slots(arena, first) : 0;
+    uint32_t slots =
+        arenas.pooled_slots >= AHEAD_FROM_SLOTS && psc_arena_purge_ms() > 0 ? unused_slots(arena, first) : 0;
     if (slots == 0 || !psc_os_populate(arena->base + (size_t)first * PSC_SLOT_BYTES, (size_t)slots * PSC_SLOT_BYTES)) {
         return;
     }
@@ -481,6 +483,7 @@ static void look_ahead(struct psc_arena *arena, uint32_t first, uint64_t now) {
     }
 }
 
+/* Spans never look ahead: the program may leave pages of them untouched. */
 static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
     uint32_t first;
     struct psc_arena *arena = find_arena(slots, &first);
@@ -492,7 +495,7 @@ static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
     }
     arena->committed = true;
     uint64_t now = psc_os_monotonic_ms();
-    if (owner != &psc_heap_of_spans) { /* of a span the program may leave pages untouched */
+    if (owner->made >= PSC_MADE_TO_LOOK_AHEAD) {
         look_ahead(arena, first, now);
     }
     struct psc_pool *pool = begin_pool(arena, first, slots, owner);

@@ -1,7 +1,6 @@
+#include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/order.h"
-
-#define MADE_TO_LOOK_AHEAD 128u /* pools that a heap has made before it gets the pages of a slot at once: 2 MiB */
 
 static void list(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
     pool->state = PSC_POOL_LISTED;
@@ -19,14 +18,65 @@ static void set_full(struct psc_pool *pool) {
     PSC_STORE(&pool->settle_in, 1);
 }
 
-static bool may_retire(const struct psc_pool *pool, uint32_t used) {
+static bool is_empty(const struct psc_pool *pool, uint32_t used) {
     return used == 0 && !psc_pool_is_pending(pool);
 }
 
+/* ---- empty pools: kept as far as they go round --------------------------------------------------------------------
+ *
+ * To retire a pool and make it again costs a few hundred instructions and a lock, which a program that fills and drops
+ * the same pools again and again need not pay. */
+
+static void keep(struct psc_heap *heap, struct psc_pool *pool) {
+    pool->state = PSC_POOL_KEPT;
+    pool->sibling = heap->kept[pool->class_index];
+    heap->kept[pool->class_index] = pool;
+    heap->kept_slots += pool->slots;
+}
+
+static struct psc_pool *take_kept(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_pool *pool = heap->kept[class_index];
+    if (pool != NULL) {
+        heap->kept[class_index] = pool->sibling;
+        heap->kept_slots -= pool->slots;
+        pool->sibling = NULL;
+        pool->state = PSC_POOL_NONE;
+    }
+    return pool;
+}
+
+static void retire_kept(struct psc_heap *heap, uint64_t most_slots) {
+    for (uint32_t i = PSC_CLASS_COUNT; i-- > 0 && heap->kept_slots > most_slots;) {
+        while (heap->kept_slots > most_slots && heap->kept[i] != NULL) {
+            psc_arena_retire_pool(take_kept(heap, i));
+        }
+    }
+}
+
+/* A new time has begun perhaps, in which less goes round. */
+static uint64_t slots_to_keep(struct psc_heap *heap) {
+    uint32_t wait_ms = psc_arena_purge_ms();
+    if (psc_churn_turn(&heap->churn, psc_os_monotonic_ms(), wait_ms / PSC_WINDOWS)) {
+        retire_kept(heap, wait_ms > 0 ? psc_churn_worth(&heap->churn) : 0);
+    }
+    return wait_ms > 0 ? psc_churn_worth(&heap->churn) : 0;
+}
+
+static void drop_empty(struct psc_heap *heap, struct psc_pool *pool) {
+    psc_churn_give(&heap->churn, pool->slots);
+    if (heap->kept_slots + pool->slots <= slots_to_keep(heap)) {
+        keep(heap, pool);
+    } else {
+        psc_arena_retire_pool(pool);
+    }
+}
+
+/* ---- where a pool belongs ---------------------------------------------------------------------------------------- */
+
 /* The pool is on no list. */
 static void put(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
-    if (may_retire(pool, used)) {
-        psc_arena_retire_pool(pool);
+    if (is_empty(pool, used)) {
+        drop_empty(heap, pool);
     } else if (used < pool->capacity) {
         list(heap, pool, used);
     } else {
@@ -36,7 +86,7 @@ static void put(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
 
 /* `used` blocks of a listed or full pool are not free any more. */
 static void resettle(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
-    if (pool->state == PSC_POOL_LISTED && !may_retire(pool, used)) {
+    if (pool->state == PSC_POOL_LISTED && !is_empty(pool, used)) {
         PSC_STORE(&pool->settle_in, (uint16_t)used);
         return;
     }
@@ -67,7 +117,7 @@ static void put_current_back(struct psc_heap *heap, uint32_t class_index) {
 }
 
 static uint32_t pages_ahead(const struct psc_heap *heap) {
-    return heap->made >= MADE_TO_LOOK_AHEAD ? PSC_SLOT_PAGES : 1;
+    return heap->made >= PSC_MADE_TO_LOOK_AHEAD ? PSC_SLOT_PAGES : 1;
 }
 
 static bool has_block(const struct psc_heap *heap, struct psc_pool *pool) {
@@ -82,17 +132,32 @@ static struct psc_pool *lowest_listed(struct psc_heap *heap, uint32_t class_inde
     return pool;
 }
 
+/* In place of kept ones of other classes, if there are: what is kept is not to add to the most that was ever used. */
 static struct psc_pool *make_pool(struct psc_heap *heap, uint32_t class_index) {
+    uint32_t slots = psc_class_slots(class_index);
+    retire_kept(heap, heap->kept_slots > slots ? heap->kept_slots - slots : 0);
     heap->made++;
     return psc_arena_make_pool(class_index, heap);
 }
 
-static struct psc_pool *find_pool(struct psc_heap *heap, uint32_t class_index) {
-    struct psc_pool *pool = lowest_listed(heap, class_index);
+/* One that had no used blocks, or another heap's. */
+static struct psc_pool *get_pool(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_pool *pool = take_kept(heap, class_index);
     if (pool == NULL) {
         pool = psc_idle_steal(heap, class_index);
     }
-    return pool != NULL ? pool : make_pool(heap, class_index);
+    if (pool == NULL) {
+        pool = make_pool(heap, class_index);
+    }
+    if (pool != NULL) {
+        psc_churn_take(&heap->churn, pool->slots);
+    }
+    return pool;
+}
+
+static struct psc_pool *find_pool(struct psc_heap *heap, uint32_t class_index) {
+    struct psc_pool *pool = lowest_listed(heap, class_index);
+    return pool != NULL ? pool : get_pool(heap, class_index);
 }
 
 bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index) {
@@ -159,6 +224,7 @@ void psc_heap_lay_down(struct psc_heap *heap) {
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
         put_current_back(heap, i);
     }
+    retire_kept(heap, 0);
 }
 
 static void recover_pool(struct psc_pool *pool, void *context) {
@@ -179,6 +245,8 @@ void psc_heap_recover(struct psc_heap *heap) {
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
         heap->current[i] = &psc_pool_none;
         heap->listed[i] = NULL;
+        heap->kept[i] = NULL;
     }
+    heap->kept_slots = 0;
     psc_arena_each_pool(recover_pool, heap);
 }

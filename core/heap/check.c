@@ -14,12 +14,14 @@ static bool bits_overlap(struct psc_pool *pool) {
 }
 
 static bool bits_beyond_carved(struct psc_pool *pool) {
-    for (uint32_t i = pool->carved; i < psc_pool_words(pool) * 64; i++) {
-        if (psc_pool_has_free(pool, i) || (psc_pool_remote(pool)[i / 64] >> (i % 64) & 1) != 0) {
-            return true;
-        }
+    uint32_t first = pool->carved / 64;
+    uint64_t within = ((uint64_t)1 << (pool->carved % 64)) - 1; /* of the first word */
+    uint64_t beyond = 0;
+    for (uint32_t i = first; i < psc_pool_words(pool); i++) {
+        uint64_t bits = pool->free[i] | psc_pool_at_hand(pool, &pool->free[i]) | psc_pool_remote(pool)[i];
+        beyond |= bits & ~(i == first ? within : 0);
     }
-    return false;
+    return beyond != 0;
 }
 
 static bool word_is_astray(const struct psc_pool *pool) {
@@ -34,6 +36,13 @@ static bool in_tree(const struct psc_pool *tree, const struct psc_pool *pool) {
         }
     }
     return false;
+}
+
+static bool in_list(const struct psc_pool *list, const struct psc_pool *pool) {
+    while (list != NULL && list != pool) {
+        list = list->sibling;
+    }
+    return list != NULL;
 }
 
 static const char *check_state(const struct psc_pool *pool, uint32_t used) {
@@ -53,6 +62,7 @@ static const char *check_state(const struct psc_pool *pool, uint32_t used) {
             return "a full pool waits for more than one free";
         }
         return used < pool->capacity ? "a full pool has room" : NULL;
+    case PSC_POOL_KEPT: return in_list(heap->kept[pool->class_index], pool) ? NULL : "a kept pool is not in its list";
     default: return "a pool without a state";
     }
 }
@@ -86,8 +96,12 @@ static const char *check_small(struct psc_pool *pool) {
     }
     uint32_t used = psc_pool_count_used(pool);
     sentence = check_state(pool, used);
-    if (sentence == NULL && used == 0 && !psc_pool_is_pending(pool) && pool->state != PSC_POOL_CURRENT) {
+    bool may_be_empty = pool->state == PSC_POOL_CURRENT || pool->state == PSC_POOL_KEPT || psc_pool_is_pending(pool);
+    if (sentence == NULL && used == 0 && !may_be_empty) {
         sentence = "an empty pool was not retired";
+    }
+    if (sentence == NULL && used != 0 && pool->state == PSC_POOL_KEPT) {
+        sentence = "a kept pool has used blocks";
     }
     return sentence;
 }
@@ -117,8 +131,22 @@ static const char *check_slots(const struct psc_arena *arena) {
     return arena->free_slots == PSC_SLOTS - pooled ? NULL : "free slots are miscounted";
 }
 
+static void check_kept(struct psc_heap *heap, void *context) {
+    struct finding *finding = context;
+    uint32_t slots = 0;
+    for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
+        for (const struct psc_pool *pool = heap->kept[i]; pool != NULL; pool = pool->sibling) {
+            slots += pool->slots;
+        }
+    }
+    if (slots != heap->kept_slots && !heap->unsound) {
+        finding->sentence = "slots of kept pools are miscounted";
+    }
+}
+
 const char *psc_heap_check(void) {
     struct finding finding = {.sentence = NULL};
+    psc_heap_each(check_kept, &finding);
     psc_arena_each_pool(check_pool, &finding);
     for (uint32_t i = 0; i < psc_arena_count() && finding.sentence == NULL; i++) {
         finding.sentence = check_slots(psc_arena_at(i));

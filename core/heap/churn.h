@@ -12,6 +12,7 @@ struct psc_churn {
     int64_t level;         /* taken - given, since ever */
     int64_t low;           /* of level, in this window */
     int64_t high;          /* of level, in this window */
+    uint64_t climb;        /* the most that level rose from a low, in this window */
     uint64_t retaken;      /* in this window, while level was below high: what had been given before */
     uint64_t worth_before; /* of the window before */
 };
@@ -21,6 +22,8 @@ PSC_INLINE void psc_churn_take(struct psc_churn *churn, uint64_t amount) {
     churn->retaken += amount < room ? amount : room;
     churn->level += (int64_t)amount;
     churn->high = churn->level > churn->high ? churn->level : churn->high;
+    uint64_t climb = (uint64_t)(churn->level - churn->low);
+    churn->climb = climb > churn->climb ? climb : churn->climb;
 }
 
 PSC_INLINE void psc_churn_give(struct psc_churn *churn, uint64_t amount) {
@@ -28,11 +31,10 @@ PSC_INLINE void psc_churn_give(struct psc_churn *churn, uint64_t amount) {
     churn->low = churn->level < churn->low ? churn->level : churn->low;
 }
 
-/* In this window: what was taken again often, but no more than the level rose and fell. */
+/* In this window: what was taken again often, but no more than the level rose at a time. */
 PSC_INLINE uint64_t psc_churn_of_window(const struct psc_churn *churn) {
     uint64_t often = churn->retaken / PSC_CHURN_OFTEN;
-    uint64_t swing = (uint64_t)(churn->high - churn->low);
-    return often < swing ? often : swing;
+    return often < churn->climb ? often : churn->climb;
 }
 
 /* What is worth keeping: a program that drops and makes the same amount again and again must not fault in its pages

@@ -16,12 +16,11 @@ static uint32_t tail_bytes(uint32_t slots, uint32_t block_bytes) {
     return slots * PSC_SLOT_BYTES % block_bytes;
 }
 
-uint32_t psc_class_slots(uint32_t class_index) {
-    uint32_t bytes = psc_class_bytes(class_index);
+static uint32_t find_slots(uint32_t bytes) {
     uint32_t best = PSC_POOL_SLOTS_MAX;
     for (uint32_t slots = 1; slots <= PSC_POOL_SLOTS_MAX; slots++) {
         uint32_t pool_bytes = slots * PSC_SLOT_BYTES;
-        if (pool_bytes / bytes < 32) {
+        if (pool_bytes / bytes < 16) {
             continue;
         }
         if (tail_bytes(slots, bytes) <= pool_bytes / 16) {
@@ -34,14 +33,12 @@ uint32_t psc_class_slots(uint32_t class_index) {
     return best;
 }
 
-uint32_t psc_class_of_aligned(size_t bytes, size_t alignment) {
-    if (alignment > PSC_SLOT_BYTES || bytes > PSC_SMALL_MAX) {
-        return PSC_CLASS_COUNT;
+uint32_t psc_class_slots(uint32_t class_index) {
+    static uint8_t known[PSC_CLASS_COUNT]; /* 0: not yet; any thread, atomic */
+    uint32_t slots = PSC_LOAD(&known[class_index]);
+    if (PSC_UNLIKELY(slots == 0)) {
+        slots = find_slots(psc_class_bytes(class_index));
+        PSC_STORE(&known[class_index], (uint8_t)slots);
     }
-    size_t least = psc_round_up(bytes > 0 ? bytes : 1, alignment);
-    uint32_t class_index = psc_class_of(least);
-    while ((psc_class_bytes(class_index) & (alignment - 1)) != 0) {
-        class_index++; /* ends at the next power of two */
-    }
-    return class_index;
+    return slots;
 }

@@ -42,6 +42,16 @@ uint32_t psc_class_slots(uint32_t class_index);
 
 /* The smallest class whose blocks hold `bytes` and all begin at multiples of `alignment` (a power of two, at most a
  * slot); PSC_CLASS_COUNT if there is none. */
-uint32_t psc_class_of_aligned(size_t bytes, size_t alignment);
+PSC_INLINE uint32_t psc_class_of_aligned(size_t bytes, size_t alignment) {
+    if (alignment > PSC_SLOT_BYTES || bytes > PSC_SMALL_MAX) {
+        return PSC_CLASS_COUNT;
+    }
+    size_t mask = alignment - 1;
+    uint32_t class_index = psc_class_of((bytes + (bytes == 0) + mask) & ~mask);
+    while ((psc_class_bytes(class_index) & mask) != 0) {
+        class_index++; /* ends at the next power of two */
+    }
+    return class_index;
+}
 
 #endif

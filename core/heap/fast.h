@@ -20,6 +20,9 @@ extern struct psc_heap psc_heap_none;
 #define PSC_SLOT_POOLS (1u << 19) /* each 8 GiB apart */
 extern struct psc_pool *psc_slot_pools[PSC_SLOT_POOLS];
 
+/* What psc_fast_free leaves over. */
+void psc_heap_free_slowly(void *p);
+
 /* The pool's state has to change: settle_in came to 0. For its owner. */
 void psc_pool_settle(struct psc_pool *pool);
 
@@ -69,8 +72,23 @@ PSC_INLINE uint64_t psc_pool_at_hand(const struct psc_pool *pool, const uint64_t
     return PSC_LOAD(&pool->word) == word ? PSC_LOAD(&pool->at_hand) : 0;
 }
 
-/* False: nothing was done, ask otherwise. p may be any value. */
-PSC_INLINE bool psc_fast_free(struct psc_heap *heap, void *p) {
+PSC_INLINE void psc_pool_count_free(struct psc_pool *pool) {
+    PSC_OWN_STEP(&pool->settle_in, -1);
+    if (PSC_UNLIKELY(pool->settle_in == 0)) {
+        psc_pool_settle(pool);
+    }
+}
+
+/* A live block of a heap's own pool: where its bit is in `free`. */
+struct psc_place {
+    struct psc_pool *pool;
+    uint64_t *word;
+    uint64_t bits; /* of *word */
+    uint64_t bit;
+};
+
+/* p may be any value. False: no live block of that heap begins there, or it has to be looked at with more care. */
+PSC_INLINE bool psc_fast_find(struct psc_heap *heap, const void *p, struct psc_place *place) {
     struct psc_pool *pool = PSC_LOAD(psc_slot_pool(p));
     if (PSC_UNLIKELY(pool == NULL || PSC_LOAD(&pool->owner) != (uintptr_t)heap)) {
         return false;
@@ -80,18 +98,31 @@ PSC_INLINE bool psc_fast_free(struct psc_heap *heap, void *p) {
     if (PSC_UNLIKELY(offset >= pool->carved_bytes || !psc_pool_divide(pool, offset, &index))) {
         return false;
     }
-    uint64_t *word = &pool->free[index / 64];
-    uint64_t bits = *word;
-    uint64_t bit = (uint64_t)1 << (index % 64);
-    if (PSC_UNLIKELY(((bits | psc_pool_at_hand(pool, word)) & bit) != 0)) { /* free already */
+    place->pool = pool;
+    place->word = &pool->free[index / 64];
+    place->bits = *place->word;
+    place->bit = (uint64_t)1 << (index % 64);
+    return PSC_LIKELY(((place->bits | psc_pool_at_hand(pool, place->word)) & place->bit) == 0);
+}
+
+PSC_INLINE void psc_fast_put(const struct psc_place *place) {
+    PSC_STORE(place->word, place->bits | place->bit);
+    psc_pool_count_free(place->pool);
+}
+
+/* False: nothing was done, ask otherwise. p may be any value. */
+PSC_INLINE bool psc_fast_free(struct psc_heap *heap, void *p) {
+    struct psc_place place;
+    if (PSC_UNLIKELY(!psc_fast_find(heap, p, &place))) {
         return false;
     }
-    PSC_STORE(word, bits | bit);
-    PSC_OWN_STEP(&pool->settle_in, -1);
-    if (PSC_UNLIKELY(pool->settle_in == 0)) {
-        psc_pool_settle(pool);
-    }
+    psc_fast_put(&place);
     return true;
+}
+
+/* Whether a block of that size may stay where it is when its user asks for `bytes`. */
+PSC_INLINE bool psc_block_suits(uint32_t block_bytes, size_t bytes) {
+    return bytes <= block_bytes && bytes >= block_bytes / 2;
 }
 
 #endif

@@ -124,6 +124,13 @@ static uint32_t index_of(const struct psc_pool *pool, const void *p) {
     return (uint32_t)index;
 }
 
+static void refuse_freed(struct psc_pool *pool, uint32_t index, const void *p) {
+    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
+    if (PSC_UNLIKELY(psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0)) {
+        psc_die(PSC_DIE_DOUBLE, p);
+    }
+}
+
 /* Nobody owns a span: of several threads that free it, one finds it carved. */
 static void free_span(struct psc_pool *span, const void *p) {
     if (__atomic_exchange_n(psc_pool_remote(span), 1, __ATOMIC_ACQ_REL) != 0) {
@@ -140,16 +147,19 @@ static void free_mapped(void *p) {
     psc_large_free(large);
 }
 
-/* Blocks of this thread's heap were handed back, this one perhaps among them. */
-static void free_after_collecting(struct psc_pool *pool, void *p) {
-    psc_heap_collect(psc_heap_self);
-    if (!psc_fast_free(psc_heap_self, p)) {
-        uint32_t index = index_of(pool, p);
-        psc_pool_hand_back(pool, index, p); /* pending again, or of a heap that somebody else has to sort first */
+/* Blocks of this pool were handed back, this one perhaps among them. */
+static void free_own(struct psc_pool *pool, uint32_t index, const void *p) {
+    if (PSC_UNLIKELY(psc_heap_self->unsound)) {
+        psc_heap_recover(psc_heap_self);
     }
+    refuse_freed(pool, index, p);
+    psc_pool_put(pool, index);
 }
 
-PSC_NOINLINE static void free_with_care(void *p) {
+void psc_heap_free_slowly(void *p) {
+    if (p == NULL) {
+        return;
+    }
     struct psc_arena *arena = psc_radix_arena(p);
     if (PSC_UNLIKELY(arena == NULL)) {
         free_mapped(p);
@@ -162,15 +172,15 @@ PSC_NOINLINE static void free_with_care(void *p) {
     if (owner == &psc_heap_of_spans) {
         free_span(pool, p);
     } else if (owner == psc_heap_self) {
-        free_after_collecting(pool, p);
+        free_own(pool, index, p);
     } else {
         psc_pool_hand_back(pool, index, p);
     }
 }
 
 void psc_heap_free(void *p) {
-    if (PSC_UNLIKELY(!psc_fast_free(psc_heap_self, p)) && p != NULL) {
-        free_with_care(p);
+    if (PSC_UNLIKELY(!psc_fast_free(psc_heap_self, p))) {
+        psc_heap_free_slowly(p);
     }
 }
 
@@ -186,13 +196,6 @@ static void describe_large(const void *p, struct psc_block *block) {
                                 .bytes = large->bytes,
                                 .class_index = PSC_CLASS_COUNT,
                                 .capacity = 1};
-}
-
-static void refuse_freed(struct psc_pool *pool, uint32_t index, const void *p) {
-    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
-    if (PSC_UNLIKELY(psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0)) {
-        psc_die(PSC_DIE_DOUBLE, p);
-    }
 }
 
 static struct psc_pool *find_live(const void *p, uint32_t *index) {
@@ -259,7 +262,7 @@ void *psc_heap_resize(void *p, size_t bytes) {
         return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? psc_large_resize(large, bytes) : NULL;
     }
     if (pool->class_index != PSC_CLASS_SPAN) {
-        return bytes <= pool->block_bytes && bytes >= pool->block_bytes / 2 ? p : NULL;
+        return psc_block_suits(pool->block_bytes, bytes) ? p : NULL;
     }
     bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(pool, bytes);
     return fits ? p : NULL;

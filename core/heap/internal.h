@@ -71,6 +71,8 @@ bool psc_pool_seek(struct psc_pool *pool);
 void psc_pool_lay_down(struct psc_pool *pool);
 /* Whether the block is free, and not only handed back. Any thread, racily. */
 bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index);
+/* The block is not free. */
+void psc_pool_put(struct psc_pool *pool, uint32_t index);
 /* Takes blocks that other threads freed into `free`; returns how many. The pool has to be settled afterwards. */
 uint32_t psc_pool_merge(struct psc_pool *pool);
 /* Frees a block of a pool that another heap owns. Any thread. */
@@ -87,6 +89,9 @@ uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot);
 void psc_pool_count_stale(struct psc_pool *pool);
 
 /* ---- bin.c: pools of a heap; for the heap's owner ---- */
+
+/* A heap that has made that many pools, of 2 MiB at least, gets pages ahead of need. */
+#define PSC_MADE_TO_LOOK_AHEAD 128u
 
 /* Makes the current pool of the class one with a free block. False: no memory. */
 bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index);

@@ -3,6 +3,8 @@
 #include "core/heap/internal.h"
 #include "core/heap/radix.h"
 
+#define SURE_AFTER 1000 /* looks */
+
 uint32_t psc_pool_count_used(const struct psc_pool *pool) {
     const uint64_t *words = PSC_LOAD(&pool->free); /* NULL: another thread is about to make the first pool here */
     uint32_t free = (uint32_t)__builtin_popcountll(PSC_LOAD(&pool->at_hand));
@@ -16,6 +18,7 @@ uint32_t psc_pool_used(const struct psc_pool *pool) {
     switch (PSC_LOAD(&pool->state)) {
     case PSC_POOL_LISTED: return PSC_LOAD(&pool->settle_in);
     case PSC_POOL_FULL: return pool->capacity;
+    case PSC_POOL_KEPT: return 0;
     default: return psc_pool_count_used(pool);
     }
 }
@@ -142,9 +145,25 @@ void psc_pool_lay_down(struct psc_pool *pool) {
     PSC_STORE_RELEASE(&pool->at_hand, 0);
 }
 
+/* Another thread than the owner may see at_hand of one word with the address of another, and so a live block as free: not
+ * time after time. */
 bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index) {
     const uint64_t *word = &pool->free[index / 64];
-    return ((PSC_LOAD(word) | psc_pool_at_hand(pool, word)) >> (index % 64) & 1) != 0;
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    if ((PSC_LOAD(word) & bit) != 0) {
+        return true;
+    }
+    uint32_t times = SURE_AFTER;
+    while (times > 0 && (psc_pool_at_hand(pool, word) & bit) != 0) {
+        times--;
+    }
+    return times == 0;
+}
+
+void psc_pool_put(struct psc_pool *pool, uint32_t index) {
+    uint64_t *word = &pool->free[index / 64];
+    PSC_STORE(word, *word | (uint64_t)1 << (index % 64));
+    psc_pool_count_free(pool);
 }
 
 uint32_t psc_pool_merge(struct psc_pool *pool) {

@@ -53,6 +53,18 @@ static void drop(uint32_t i) {
     unmap(range.base, range.bytes);
 }
 
+/* Drops so much of the range's end, or all of it. */
+static void cut(uint32_t i, size_t bytes) {
+    struct range *range = &kept.ranges[i];
+    if (range->bytes <= bytes) {
+        drop(i);
+        return;
+    }
+    range->bytes -= bytes;
+    PSC_STORE(&kept.bytes, kept.bytes - bytes);
+    unmap(range->base + range->bytes, bytes);
+}
+
 /* RANGES_MAX: none is large enough. */
 static uint32_t find_best(size_t bytes) {
     uint32_t best = RANGES_MAX;
@@ -64,22 +76,44 @@ static uint32_t find_best(size_t bytes) {
     return best;
 }
 
+static uint32_t find_largest(void) {
+    uint32_t largest = 0;
+    for (uint32_t i = 1; i < kept.count; i++) {
+        largest = kept.ranges[i].bytes > kept.ranges[largest].bytes ? i : largest;
+    }
+    return largest;
+}
+
+/* None is large enough, but most of the pages may be there: the largest range grows, or moves to where it can. Only new
+ * pages have to be got then. */
+static void *take_grown(size_t bytes) {
+    uint32_t largest = find_largest();
+    if (kept.count == 0 || kept.ranges[largest].bytes < bytes / 2) {
+        return NULL;
+    }
+    void *grown = psc_os_grow(kept.ranges[largest].base, kept.ranges[largest].bytes, bytes);
+    if (grown != NULL) {
+        remove_at(largest);
+    }
+    return grown;
+}
+
 static void *take(size_t bytes) {
     uint32_t best = find_best(bytes);
     if (best == RANGES_MAX) {
-        return NULL;
+        return take_grown(bytes);
     }
     struct range range = remove_at(best);
     if (range.bytes > bytes) {
         add((struct range){range.base + bytes, range.bytes - bytes, range.since_ms});
     }
-    tell();
     return range.base;
 }
 
 void *psc_range_take(size_t bytes) {
     psc_lock_take(&kept.lock);
     void *base = take(bytes);
+    tell();
     psc_lock_release(&kept.lock);
     return base;
 }
@@ -114,16 +148,25 @@ static uint32_t find_oldest(void) {
     return oldest;
 }
 
-/* Unmaps the oldest until as many bytes are kept as are worth it, and none that waited too long. */
+/* Half more than goes round: what is wanted next seldom has the size of what was given back last. */
+static uint64_t bytes_to_keep(void) {
+    uint64_t worth = psc_churn_worth(&kept.churn);
+    worth += worth / 2;
+    return worth > KEPT_BYTES_LEAST ? worth : KEPT_BYTES_LEAST;
+}
+
+/* Unmaps what waited too long, and of the oldest what is more than worth keeping. */
 static void trim(uint64_t now, uint64_t wait_ms) {
-    uint64_t worth = wait_ms > 0 ? psc_churn_worth(&kept.churn) : 0;
-    uint64_t most = worth > KEPT_BYTES_LEAST ? worth : wait_ms > 0 ? KEPT_BYTES_LEAST : 0;
+    uint64_t most = wait_ms > 0 ? bytes_to_keep() : 0;
     while (kept.count > 0) {
         uint32_t oldest = find_oldest();
-        if (kept.bytes <= most && now - kept.ranges[oldest].since_ms <= wait_ms) {
+        if (now - kept.ranges[oldest].since_ms > wait_ms) {
+            drop(oldest);
+        } else if (kept.bytes > most) {
+            cut(oldest, psc_round_up(kept.bytes - most + most / 16, PSC_PAGE_BYTES));
+        } else {
             return;
         }
-        drop(oldest);
     }
 }
 

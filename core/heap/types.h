@@ -34,14 +34,15 @@
  *     next_pending outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
  *   a retired pool: no owner, state none, carved 0
  *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, no bits
- *   a pool that is not current, no span, and has used == 0 and is not pending does not exist: it was retired, unless it
- *     is one of those that its heap keeps (core/heap/bin.c)
+ *   a pool that is not current, no span, and has used == 0 and is not pending does not exist, unless its heap keeps it:
+ *     then it is on the list of its class, used == 0, and kept_slots counts its slots
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H
 
 #include "core/base/compiler.h"
 #include "core/base/lock.h"
+#include "core/heap/churn.h"
 #include "core/heap/class.h"
 
 #define PSC_ARENA_SHIFT 22
@@ -59,7 +60,7 @@ struct psc_note {
 #define PSC_PENDING 1u /* added to the address of a pool's owner */
 #define PSC_NEVER UINT16_MAX
 
-enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL };
+enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL, PSC_POOL_KEPT };
 
 /* Two cache lines: what malloc and free by the owner touch, and the rest.
  *
@@ -100,6 +101,9 @@ enum psc_heap_state { PSC_HEAP_LIVE, PSC_HEAP_IDLE };
 struct psc_heap {
     struct psc_pool *current[PSC_CLASS_COUNT]; /* never NULL: psc_pool_none when there is none */
     struct psc_pool *listed[PSC_CLASS_COUNT];  /* root of the tree of pools with room, the lowest on top */
+    struct psc_pool *kept[PSC_CLASS_COUNT];    /* empty pools, by sibling: they go round too fast to be given back */
+    struct psc_churn churn;                    /* in slots of pools with used blocks */
+    uint32_t kept_slots;                       /* [owner] */
     struct psc_pool *handed_back;              /* [any] stack of pools with blocks that others freed */
     uint32_t state;                            /* under psc_idle_lock, [any] reads */
     uint32_t unsound;                          /* [owner] forked away from its thread: psc_heap_recover() before use */
