@@ -28,10 +28,11 @@ static struct {
     uint32_t first_with_room[PSC_SPAN_SLOTS_MAX + 1];
     uint64_t pooled_slots;
     uint64_t cached_pages;
-    uint32_t purge_ms;
     uint64_t look_again_at; /* cached pages: with fewer, looking for long runs again in this window is in vain */
     struct psc_churn churn; /* in slots */
-} arenas = {.purge_ms = 1000};
+} arenas;
+
+static uint32_t purge_ms = 1000; /* any thread, atomic */
 
 uint32_t psc_arena_count(void) {
     return PSC_LOAD_ACQUIRE(&arenas.count);
@@ -42,11 +43,11 @@ struct psc_arena *psc_arena_at(uint32_t index) {
 }
 
 void psc_arena_set_purge(uint32_t milliseconds) {
-    PSC_STORE(&arenas.purge_ms, milliseconds);
+    PSC_STORE(&purge_ms, milliseconds);
 }
 
 uint32_t psc_arena_purge_ms(void) {
-    return PSC_LOAD(&arenas.purge_ms);
+    return PSC_LOAD(&purge_ms);
 }
 
 /* ---- bits of slots --------------------------------------------------------------------------------------------- */

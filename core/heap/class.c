@@ -20,7 +20,7 @@ static uint32_t find_slots(uint32_t bytes) {
     uint32_t best = PSC_POOL_SLOTS_MAX;
     for (uint32_t slots = 1; slots <= PSC_POOL_SLOTS_MAX; slots++) {
         uint32_t pool_bytes = slots * PSC_SLOT_BYTES;
-        if (pool_bytes / bytes < 16) {
+        if (pool_bytes / bytes < 8) {
             continue;
         }
         if (tail_bytes(slots, bytes) <= pool_bytes / 16) {
