@@ -76,6 +76,28 @@ bool psc_os_purge(void *address, size_t bytes) {
     return done;
 }
 
+/* ---- sandboxes -------------------------------------------------------------------------------------------------- */
+
+static uint32_t sandboxed; /* any thread, atomic */
+
+size_t psc_os_address_space_limit(void) {
+    static size_t known = SIZE_MAX; /* any thread, atomic: a sandbox may not let us ask again */
+    struct rlimit limit;
+    if (PSC_LOAD(&sandboxed)) {
+        return PSC_LOAD(&known);
+    }
+    int saved = errno;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    errno = saved;
+    PSC_STORE(&known, limited ? (size_t)limit.rlim_cur : SIZE_MAX);
+    return PSC_LOAD(&known);
+}
+
+void psc_os_enter_sandbox(void) {
+    psc_os_address_space_limit();
+    PSC_STORE(&sandboxed, 1);
+}
+
 /* ---- many ranges at a time --------------------------------------------------------------------------------------- */
 
 #ifndef SYS_process_madvise
@@ -86,10 +108,6 @@ bool psc_os_purge(void *address, size_t bytes) {
 enum batches { BATCHES_UNTRIED, BATCHES_WORK, BATCHES_NEVER };
 
 static uint32_t batches; /* enum batches; any thread, atomic */
-
-void psc_os_enter_sandbox(void) {
-    PSC_STORE(&batches, BATCHES_NEVER);
-}
 
 /* A filter of system calls that was there before the program began, or that we have not been told of. */
 static bool in_sandbox(void) {
@@ -110,10 +128,10 @@ static size_t purge_batch(const struct iovec *ranges, size_t count) {
 }
 
 static bool may_batch(const struct iovec *ranges, size_t count) {
-    if (PSC_LOAD(&batches) == BATCHES_UNTRIED) {
+    if (PSC_LOAD(&batches) == BATCHES_UNTRIED && !PSC_LOAD(&sandboxed)) {
         PSC_STORE(&batches, !in_sandbox() && purge_batch(ranges, count) > 0 ? BATCHES_WORK : BATCHES_NEVER);
     }
-    return PSC_LOAD(&batches) == BATCHES_WORK;
+    return PSC_LOAD(&batches) == BATCHES_WORK && !PSC_LOAD(&sandboxed);
 }
 
 size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count) {
@@ -180,14 +198,6 @@ void *psc_os_map_wiped_on_fork(size_t bytes) {
     }
     errno = saved;
     return p;
-}
-
-size_t psc_os_address_space_limit(void) {
-    struct rlimit limit;
-    int saved = errno;
-    bool known = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    errno = saved;
-    return known ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
 static uint64_t clock_ns(clockid_t clock) {

@@ -13,9 +13,9 @@ static void unlist(struct psc_heap *heap, struct psc_pool *pool) {
     psc_order_remove(&heap->listed[pool->class_index], pool);
 }
 
-static void set_full(struct psc_pool *pool) {
+static void set_full(struct psc_pool *pool, uint32_t used) {
     pool->state = PSC_POOL_FULL;
-    PSC_STORE(&pool->settle_in, 1);
+    PSC_STORE(&pool->settle_in, (uint16_t)(used - psc_pool_full_above(pool)));
 }
 
 static bool is_empty(const struct psc_pool *pool, uint32_t used) {
@@ -77,10 +77,10 @@ static void drop_empty(struct psc_heap *heap, struct psc_pool *pool) {
 static void put(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
     if (is_empty(pool, used)) {
         drop_empty(heap, pool);
-    } else if (used < pool->capacity) {
+    } else if (used <= psc_pool_full_above(pool)) {
         list(heap, pool, used);
     } else {
-        set_full(pool);
+        set_full(pool, used);
     }
 }
 
@@ -100,7 +100,7 @@ static void resettle(struct psc_heap *heap, struct psc_pool *pool, uint32_t used
 void psc_pool_settle(struct psc_pool *pool) {
     switch (pool->state) {
     case PSC_POOL_LISTED: resettle(psc_pool_owner(pool), pool, 0); break;
-    case PSC_POOL_FULL: resettle(psc_pool_owner(pool), pool, pool->capacity - 1u); break;
+    case PSC_POOL_FULL: resettle(psc_pool_owner(pool), pool, psc_pool_full_above(pool)); break;
     default: PSC_STORE(&pool->settle_in, PSC_NEVER); break;
     }
 }

@@ -56,12 +56,8 @@ static const char *check_state(const struct psc_pool *pool, uint32_t used) {
         if (pool->settle_in != used) {
             return "a listed pool waits for the wrong count of frees";
         }
-        return used < pool->capacity ? NULL : "a listed pool has no room";
-    case PSC_POOL_FULL:
-        if (pool->settle_in != 1) {
-            return "a full pool waits for more than one free";
-        }
-        return used < pool->capacity ? "a full pool has room" : NULL;
+        return used <= psc_pool_full_above(pool) ? NULL : "a listed pool has no room";
+    case PSC_POOL_FULL: return used == psc_pool_used(pool) ? NULL : "a full pool waits for the wrong count of frees";
     case PSC_POOL_KEPT: return in_list(heap->kept[pool->class_index], pool) ? NULL : "a kept pool is not in its list";
     default: return "a pool without a state";
     }

@@ -46,6 +46,12 @@ PSC_INLINE uint64_t *psc_pool_remote(struct psc_pool *pool) {
     return pool->free == &pool->free_word ? &pool->remote_word : pool->free + PSC_POOL_WORDS;
 }
 
+/* A pool with more used blocks counts as full: to take it up for the sake of a few would cost more than they save. */
+PSC_INLINE uint32_t psc_pool_full_above(const struct psc_pool *pool) {
+    uint32_t spare = pool->capacity / 16u;
+    return pool->capacity - (spare > 0 ? spare : 1);
+}
+
 /* Bytes from its first slot's beginning to block 0. */
 PSC_INLINE uint32_t psc_pool_colour(const struct psc_pool *pool) {
     return (uint32_t)((uintptr_t)pool->base & (PSC_SLOT_BYTES - 1));

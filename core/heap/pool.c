@@ -17,7 +17,7 @@ uint32_t psc_pool_count_used(const struct psc_pool *pool) {
 uint32_t psc_pool_used(const struct psc_pool *pool) {
     switch (PSC_LOAD(&pool->state)) {
     case PSC_POOL_LISTED: return PSC_LOAD(&pool->settle_in);
-    case PSC_POOL_FULL: return pool->capacity;
+    case PSC_POOL_FULL: return psc_pool_full_above(pool) + PSC_LOAD(&pool->settle_in);
     case PSC_POOL_KEPT: return 0;
     default: return psc_pool_count_used(pool);
     }

@@ -27,15 +27,16 @@
  *   word points into the words of `free`, and word_base to the block of its bit 0
  *   at_hand is 0 unless the pool is current
  *   state is current: it is its heap's current pool of its class.  listed: it is in the heap's tree of its class, and has
- *   a free or uncarved block.  full: neither, used == capacity
- *   settle_in counts frees by the owner: listed, it is used; full, it is 1; current, it says nothing
+ *     a sixteenth of its blocks, or one, free or uncarved.  full: neither, and less than that.  kept: it is on its heap's
+ *     list of its class, used == 0, and the heap's kept_slots counts its slots
+ *   settle_in counts frees by the owner until the state has to change: listed, it is used; full, what is used too much
+ *     to be listed; else it says nothing
  *   the owner is marked PSC_PENDING as long as the pool is on some heap's stack of pools with blocks handed back. A
  *     thread that freed a block may put the pool there late, when the pool has been made anew: so the mark and
  *     next_pending outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
  *   a retired pool: no owner, state none, carved 0
  *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, no bits
- *   a pool that is not current, no span, and has used == 0 and is not pending does not exist, unless its heap keeps it:
- *     then it is on the list of its class, used == 0, and kept_slots counts its slots
+ *   a pool that is neither current nor kept, no span, and has used == 0 and is not pending does not exist
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H

@@ -46,5 +46,6 @@ for mode in off exact; do
     (ulimit -d 102400 && under "$options" "$VICTIMS/limits" data 100 >out 2>err) ||
         fail "100 MiB of data ($mode): $(head -n 5 err)"
 done
+same sandbox mode=off "$VICTIMS/sandbox"
 under "mode=off" "$VICTIMS/limits" as 300 >out 2>err || fail "a limit set by the program: $(head -n 5 err)"
 exit $bad

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -60,9 +61,7 @@ static void change_phase(struct player *player) {
     struct random *random = &player->random;
     player->shift = 4 + draw(random, 12);
     player->grows = draw(random, 2) == 0;
-    if (player->exchanges == NULL) {
-        psc_heap_set_purge(draw(random, 2) == 0 ? 0 : 1000);
-    }
+    psc_heap_set_purge(draw(random, 2) == 0 ? 0 : 1000);
     if (draw(random, 4) == 0) {
         psc_heap_trim();
     }
@@ -280,7 +279,7 @@ static struct parcel *mailboxes[MAILBOXES];
 /* Puts blocks into mailboxes and frees what it takes out of them, mostly blocks of others. */
 static void *swap_blocks(void *seed) {
     struct random random = {(uintptr_t)seed};
-    for (int step = 0; step < STEPS(60000); step++) {
+    for (int step = 0; step < STEPS(20000); step++) {
         size_t bytes = sizeof(struct parcel) + draw(&random, 600);
         struct parcel *mine = psc_heap_alloc(bytes);
         EXPECT(mine != NULL);
@@ -316,6 +315,58 @@ START_TEST(blocks_go_back_to_their_owners) {
     psc_heap_measure(&figures);
     ck_assert_uint_eq(figures.live_blocks, 0);
     ck_assert_uint_eq(figures.cached_bytes, 0);
+}
+END_TEST
+
+/* ---- one makes, another frees ------------------------------------------------------------------------------------ */
+
+enum { PARCELS = 16, PARCEL = 256 };
+
+static struct {
+    void *blocks[PARCEL];
+    bool full; /* atomic */
+} parcels[PARCELS];
+
+static uint32_t parcels_in_all(void) {
+    return STEPS(20000);
+}
+
+static void await(uint32_t i, bool full) {
+    while (__atomic_load_n(&parcels[i % PARCELS].full, __ATOMIC_ACQUIRE) != full) {
+        sched_yield();
+    }
+}
+
+static void *free_parcels(void *unused) {
+    for (uint32_t i = 0; i < parcels_in_all(); i++) {
+        await(i, true);
+        for (uint32_t k = 0; k < PARCEL; k++) {
+            psc_heap_free(parcels[i % PARCELS].blocks[k]);
+        }
+        __atomic_store_n(&parcels[i % PARCELS].full, false, __ATOMIC_RELEASE);
+    }
+    psc_heap_thread_end();
+    return unused;
+}
+
+/* While the owner goes from one word of free blocks to the next, who frees must not take a live block for a free one. */
+START_TEST(a_live_block_is_never_taken_for_a_free_one) {
+    struct random random = {5};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, free_parcels, NULL), 0);
+    for (uint32_t i = 0; i < parcels_in_all(); i++) {
+        await(i, false);
+        for (uint32_t k = 0; k < PARCEL; k++) {
+            parcels[i % PARCELS].blocks[k] = psc_heap_alloc(draw(&random, 1024));
+        }
+        __atomic_store_n(&parcels[i % PARCELS].full, true, __ATOMIC_RELEASE);
+    }
+    pthread_join(thread, NULL);
+    psc_heap_trim();
+    ck_assert_ptr_null(psc_heap_check());
+    struct psc_heap_figures figures;
+    psc_heap_measure(&figures);
+    ck_assert_uint_eq(figures.live_blocks, 0);
 }
 END_TEST
 
@@ -401,14 +452,46 @@ START_TEST(the_lowest_room_is_used_first) {
             EXPECT((uintptr_t)blocks[i] > (uintptr_t)blocks[i - 1]);
         }
     }
-    psc_heap_free(blocks[700]); /* of a full pool */
-    psc_heap_free(blocks[300]); /* of a lower one */
+    enum { FREED = 16 }; /* so many that the pools are worth taking up again */
+    for (int i = 0; i < FREED; i++) {
+        psc_heap_free(blocks[700 + i]); /* of a full pool */
+        psc_heap_free(blocks[300 + i]); /* of a lower one */
+    }
     void *p = NULL;
     for (int i = 0; i < 256 && p != blocks[300]; i++) { /* at most the rest of the current pool comes before */
         p = psc_heap_alloc(64);
     }
     ck_assert_ptr_eq(p, blocks[300]);
+    for (int i = 1; i < FREED; i++) {
+        ck_assert_ptr_eq(psc_heap_alloc(64), blocks[300 + i]);
+    }
     ck_assert_ptr_eq(psc_heap_alloc(64), blocks[700]);
+}
+END_TEST
+
+/* 100 pools filled and dropped again and again: once it is known that they go round, no new ones are made. */
+START_TEST(pools_that_go_round_are_kept) {
+    enum { BLOCKS = 12000, ROUNDS = 20 };
+    static void *blocks[BLOCKS];
+    uint32_t made = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[i] = psc_heap_alloc(128);
+        }
+        for (int i = 0; i < BLOCKS; i++) {
+            psc_heap_free(blocks[i]);
+        }
+        made = round < ROUNDS / 2 ? psc_heap_self->made : made;
+        EXPECT(psc_heap_check() == NULL);
+    }
+    ck_assert_uint_eq(psc_heap_self->made, made);
+    ck_assert_uint_gt(psc_heap_self->kept_slots, 0);
+    psc_heap_trim();
+    ck_assert_uint_eq(psc_heap_self->kept_slots, 0);
+    struct psc_heap_figures figures;
+    psc_heap_measure(&figures);
+    ck_assert_uint_eq(figures.cached_bytes + figures.empty_bytes, 0);
+    ck_assert_ptr_null(psc_heap_check());
 }
 END_TEST
 
@@ -535,6 +618,33 @@ static void *free_in_thread(void *p) {
     return NULL;
 }
 
+/* A block that was freed, and then taken out of the pool's bits to be handed out soon. */
+static void *free_and_bring_to_hand(void) {
+    enum { BLOCKS = 256 };
+    void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = psc_heap_alloc(64);
+    }
+    psc_heap_free(blocks[10]);
+    psc_heap_free(blocks[20]);
+    while (psc_heap_alloc(64) != blocks[10]) {
+        continue;
+    }
+    return blocks[20];
+}
+
+START_TEST(a_second_free_of_a_block_at_hand_aborts) {
+    psc_heap_free(free_and_bring_to_hand());
+}
+END_TEST
+
+START_TEST(a_second_free_of_a_block_at_hand_by_another_thread_aborts) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, free_in_thread, free_and_bring_to_hand());
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 START_TEST(a_second_free_by_another_thread_aborts) {
     void *p = psc_heap_alloc(48);
     pthread_t thread;
@@ -598,6 +708,8 @@ static Suite *suite(void) {
     tcase_add_test(model, an_ended_thread_still_allocates);
     tcase_add_test(model, empty_pools_give_pages_back);
     tcase_add_test(model, the_lowest_room_is_used_first);
+    tcase_add_test(model, pools_that_go_round_are_kept);
+    tcase_add_test(model, a_live_block_is_never_taken_for_a_free_one);
     tcase_add_test(model, a_forked_child_has_a_sound_heap);
     suite_add_tcase(suite, model);
     TCase *arithmetic = tcase_create("arithmetic");
@@ -616,6 +728,8 @@ static Suite *suite(void) {
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_span_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_place_inside_a_span_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_large_block_aborts, SIGABRT);
+    tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_aborts, SIGABRT);
+    tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_by_another_thread_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_by_another_thread_aborts, SIGABRT);
     suite_add_tcase(suite, misuse);
     return suite;
