@@ -53,6 +53,12 @@ static void retire_kept(struct psc_heap *heap, uint64_t most_slots) {
     }
 }
 
+bool psc_heap_drop_kept(struct psc_heap *heap) {
+    bool any = heap->kept_slots > 0;
+    retire_kept(heap, 0);
+    return any;
+}
+
 /* A new time has begun perhaps, in which less goes round. */
 static uint64_t slots_to_keep(struct psc_heap *heap) {
     uint32_t wait_ms = psc_arena_purge_ms();
@@ -137,7 +143,8 @@ static struct psc_pool *make_pool(struct psc_heap *heap, uint32_t class_index) {
     uint32_t slots = psc_class_slots(class_index);
     retire_kept(heap, heap->kept_slots > slots ? heap->kept_slots - slots : 0);
     heap->made++;
-    return psc_arena_make_pool(class_index, heap);
+    struct psc_pool *pool = psc_arena_make_pool(class_index, heap);
+    return pool == NULL && psc_heap_drop_kept(heap) ? psc_arena_make_pool(class_index, heap) : pool;
 }
 
 /* One that had no used blocks, or another heap's. */
@@ -224,7 +231,7 @@ void psc_heap_lay_down(struct psc_heap *heap) {
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
         put_current_back(heap, i);
     }
-    retire_kept(heap, 0);
+    psc_heap_drop_kept(heap);
 }
 
 static void recover_pool(struct psc_pool *pool, void *context) {

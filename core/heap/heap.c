@@ -68,6 +68,9 @@ static void *alloc_class(uint32_t class_index) {
 static void *alloc_span(size_t bytes, bool zeroed) {
     bool fresh;
     struct psc_pool *span = psc_arena_make_span(bytes, &fresh);
+    if (span == NULL && psc_heap_drop_kept(psc_heap_self)) {
+        span = psc_arena_make_span(bytes, &fresh);
+    }
     if (span == NULL) {
         return no_memory();
     }

@@ -107,6 +107,8 @@ bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index);
 void psc_heap_collect(struct psc_heap *heap);
 /* No class has a current pool any more: all pools with room are listed, empty ones retired. */
 void psc_heap_lay_down(struct psc_heap *heap);
+/* Retires the empty pools that the heap keeps. True if there were any. */
+bool psc_heap_drop_kept(struct psc_heap *heap);
 /* Sorts the pools of a heap anew whose thread was somewhere inside when the process forked. */
 void psc_heap_recover(struct psc_heap *heap);
 

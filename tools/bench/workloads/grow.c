@@ -115,10 +115,10 @@ static uint64_t vector_huge_round(size_t round) {
     for (size_t old = 0, bytes = 4096; bytes < most; old = bytes, bytes += bytes / 2) {
         for (int i = 0; i < 2; i++) {
             two[i] = grown(two[i], bytes);
-            for (size_t at = old; at < bytes; at += 256) {
+            for (size_t at = (old + 255) / 256 * 256; at < bytes; at += 256) {
                 two[i][at] = (unsigned char)(at / 256 + round);
             }
-            sum += two[i][old / 512 * 256] + two[i][0]; /* written, unlike what lies between */
+            sum += two[i][old / 512 * 256] + two[i][0];
         }
     }
     free(two[0]);
