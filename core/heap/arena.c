@@ -258,6 +258,24 @@ static void add_leaving(const struct psc_arena *arena, uint32_t slot, uint32_t e
     }
 }
 
+/* No thread is about to look at a pool of the arena: one that came late left its mark, see core/heap/types.h. */
+static bool is_forgotten(const struct psc_arena *arena) {
+    uintptr_t marks = 0;
+    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
+        marks |= PSC_LOAD(&arena->pools[slot].owner);
+    }
+    return marks == 0;
+}
+
+/* Descriptors of pools that are no more are as good as zero. */
+static void purge_descriptors(struct psc_arena *arena) {
+    char *start = (char *)psc_round_up((uintptr_t)arena->pools, PSC_PAGE_BYTES);
+    char *end = (char *)((uintptr_t)(arena + 1) & ~(uintptr_t)(PSC_PAGE_BYTES - 1));
+    if (is_forgotten(arena)) {
+        psc_os_purge(start, (size_t)(end - start));
+    }
+}
+
 /* An arena without pools gives its pages back at one stroke, and the promise of memory with them. */
 static bool purge_whole(struct psc_arena *arena) {
     if (arena->free_slots != PSC_SLOTS || !psc_os_decommit(arena->base, PSC_ARENA_BYTES)) {
@@ -265,6 +283,7 @@ static bool purge_whole(struct psc_arena *arena) {
     }
     arena->committed = false;
     forget_all_pages(arena);
+    purge_descriptors(arena);
     return true;
 }
 
@@ -301,9 +320,9 @@ static uint64_t most_of(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-/* A sixteenth of what pools hold, or what goes round often if that is more. */
+/* A thirty-second of what pools hold, or what goes round often if that is more. */
 static uint64_t cached_pages_most(void) {
-    uint64_t slots = most_of(arenas.pooled_slots / 16, psc_churn_worth(&arenas.churn));
+    uint64_t slots = most_of(arenas.pooled_slots / 32, psc_churn_worth(&arenas.churn));
     return most_of(CACHED_PAGES_LEAST, slots * PSC_SLOT_PAGES);
 }
 
