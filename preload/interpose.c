@@ -40,7 +40,7 @@ PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
     return recording ? recorded(p, bytes) : p;
 }
 
-PSC_NOINLINE static void *alloc_zeroed(size_t bytes) {
+PSC_NOINLINE static void *alloc_zeroed_otherwise(size_t bytes) {
     bool recording = psc_preload_recording();
     void *p = psc_heap_alloc_zeroed(bytes);
     return recording ? recorded(p, bytes) : p;
@@ -118,7 +118,7 @@ PSC_EXPORT void *calloc(size_t count, size_t each) {
         return fail(ENOMEM);
     }
     void *p;
-    return psc_fast_alloc(psc_heap_open, bytes, &p) ? memset(p, 0, bytes) : alloc_zeroed(bytes);
+    return psc_fast_alloc(psc_heap_open, bytes, &p) ? memset(p, 0, bytes) : alloc_zeroed_otherwise(bytes);
 }
 
 PSC_EXPORT void *realloc(void *p, size_t bytes) {

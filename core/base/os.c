@@ -109,13 +109,14 @@ enum batches { BATCHES_UNTRIED, BATCHES_WORK, BATCHES_NEVER };
 
 static uint32_t batches; /* enum batches; any thread, atomic */
 
-/* A filter of system calls that was there before the program began, or that we have not been told of. */
+/* A filter of system calls that was there before the program began, or that we have not been told of. By bare system
+ * calls: those of libc are places where a thread may be cancelled, and this one holds a lock. */
 static bool in_sandbox(void) {
     static char text[4096];
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
+    long length = fd >= 0 ? syscall(SYS_read, fd, text, sizeof text - 1) : -1;
     if (fd >= 0) {
-        close(fd);
+        syscall(SYS_close, fd);
     }
     text[length > 0 ? length : 0] = '\0';
     return strstr(text, "\nSeccomp:\t0\n") == NULL;
@@ -152,12 +153,12 @@ size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count) {
 
 bool psc_os_populate(void *address, size_t bytes) {
     static bool refused; /* any thread, atomic: what a kernel or a sandbox does not know it will not learn */
-    if (PSC_LOAD(&refused)) {
+    if (PSC_LOAD(&refused) || PSC_LOAD(&sandboxed)) {
         return false;
     }
     int saved = errno;
     bool done = madvise(address, bytes, MADV_POPULATE_WRITE) == 0;
-    if (!done && errno == EINVAL) {
+    if (!done && errno != ENOMEM && errno != EAGAIN) {
         PSC_STORE(&refused, true);
     }
     errno = saved;

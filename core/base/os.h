@@ -24,7 +24,7 @@ bool psc_os_purge(void *address, size_t bytes);
 size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count);
 /* The process is about to forbid itself system calls: from now on only those are made that sandboxes usually allow. */
 void psc_os_enter_sandbox(void);
-/* Brings pages of usable memory in, as touching each would, at a fraction of the cost. False: nothing changed (a kernel
+/* Brings pages of usable memory in, as touching each would, at a fraction of the cost. False: not all of them (a kernel
  * before 5.14, no memory, a sandbox). */
 bool psc_os_populate(void *address, size_t bytes);
 /* Reserved and usable at once, page-aligned, zeroed. NULL: none. */

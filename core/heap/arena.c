@@ -258,7 +258,7 @@ static void add_leaving(const struct psc_arena *arena, uint32_t slot, uint32_t e
     }
 }
 
-/* No thread is about to look at a pool of the arena: one that came late left its mark, see core/heap/types.h. */
+/* No pool of the arena is on a stack; and none will be put there, since pools without an owner never are. */
 static bool is_forgotten(const struct psc_arena *arena) {
     uintptr_t marks = 0;
     for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
@@ -462,7 +462,7 @@ static void set_blocks(struct psc_pool *pool, uint32_t class_index, uint32_t blo
 
 /* Pools do not all begin at the same place within their slot, for then their first blocks, which are used most, would
  * share a few sets of the processor's cache (J. Bonwick, "The slab allocator", 1994). Blocks keep the alignment that
- * their size has. */
+ * their size has, and so multiples of 1 KiB begin where the slot does. */
 static uint32_t colour_of(const struct psc_pool *pool, uint32_t block_bytes) {
     uint32_t alignment = block_bytes & -block_bytes;
     uint32_t step = alignment > COLOUR_STEP ? alignment : COLOUR_STEP;

@@ -36,7 +36,7 @@ PSC_INLINE uint32_t psc_class_bytes(uint32_t class_index) {
     return (9 + step) << (group + 5);
 }
 
-/* Slots of a pool of this class: the fewest that hold eight blocks and waste at most 1/16 of the pool at its end; else
+/* Slots of a pool of this class: the fewest that hold eight blocks (four, from 16 KiB on) and waste at most 1/16 of the pool at its end; else
  * those that waste least. */
 uint32_t psc_class_slots(uint32_t class_index);
 

@@ -30,11 +30,11 @@ PSC_INLINE struct psc_pool **psc_slot_pool(const void *p) {
     return &psc_slot_pools[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOT_POOLS - 1)];
 }
 
-/* Takes what was freed of the blocks of the current word. The order of the stores matters to a forked child. */
+/* Takes what was freed of the blocks of the current word. A forked child relies on the order of the stores. */
 PSC_INLINE uint64_t psc_pool_take_word(struct psc_pool *pool) {
     uint64_t bits = PSC_LOAD(pool->word);
     if (bits != 0) {
-        PSC_STORE(&pool->at_hand, bits);
+        PSC_STORE_RELEASE(&pool->at_hand, bits);
         PSC_STORE_RELEASE(pool->word, 0);
     }
     return bits;
@@ -59,7 +59,7 @@ PSC_INLINE bool psc_fast_alloc(struct psc_heap *heap, size_t bytes, void **p) {
 /* The block that begins at `offset` from the pool's base is `*index`, if one begins there.
  * offset = q * block_bytes + r; with reciprocal = ceil(2^32 / block_bytes), offsets below 2^17 and blocks of at most
  * 2^15 bytes, the upper half of the product is q, and the lower half is below the reciprocal just when r is 0 (D.
- * Lemire, O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). A span has one block: at offset 0. */
+ * Lemire, O. Kaser, N. Kurz, "Faster remainder by direct computation", 2019). Spans are larger: only index 0 is true. */
 PSC_INLINE bool psc_pool_divide(const struct psc_pool *pool, uint64_t offset, uint64_t *index) {
     uint32_t reciprocal = pool->reciprocal;
     uint64_t product = (uint64_t)(uint32_t)offset * reciprocal;
@@ -122,7 +122,7 @@ PSC_INLINE bool psc_fast_free(struct psc_heap *heap, void *p) {
 
 /* Whether a block of that size may stay where it is when its user asks for `bytes`. */
 PSC_INLINE bool psc_block_suits(uint32_t block_bytes, size_t bytes) {
-    return bytes <= block_bytes && bytes >= block_bytes / 2;
+    return bytes <= block_bytes && (bytes >= block_bytes / 2 || block_bytes == 16);
 }
 
 #endif

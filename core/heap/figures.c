@@ -7,7 +7,7 @@
 static uint32_t live_blocks(struct psc_pool *pool) {
     uint32_t used = psc_pool_used(pool);
     uint32_t back = 0;
-    if (psc_pool_is_pending(pool)) {
+    if (psc_pool_is_pending(pool) && PSC_LOAD(&pool->free) != NULL) {
         for (uint32_t word = 0; word < psc_pool_words(pool); word++) {
             back += (uint32_t)__builtin_popcountll(PSC_LOAD(&psc_pool_remote(pool)[word]));
         }

@@ -117,11 +117,12 @@ static struct psc_pool *pool_at(const struct psc_arena *arena, const void *p) {
     return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
 }
 
-/* p lies in the pool's slots. Ends the process unless a block that was ever handed out begins there. */
+/* p lies in the pool's slots. Ends the process unless a carved block begins there. */
 static uint32_t index_of(const struct psc_pool *pool, const void *p) {
     uint64_t offset = (uintptr_t)p - (uintptr_t)pool->base;
     uint64_t index;
-    if (PSC_UNLIKELY(offset >= PSC_LOAD(&pool->carved_bytes) || !psc_pool_divide(pool, offset, &index))) {
+    bool begins = offset < PSC_LOAD(&pool->carved_bytes) && psc_pool_divide(pool, offset, &index);
+    if (PSC_UNLIKELY(!begins || index >= PSC_LOAD(&pool->carved))) { /* the index tells of a place inside a span */
         psc_die(PSC_DIE_FOREIGN, p);
     }
     return (uint32_t)index;
@@ -150,13 +151,14 @@ static void free_mapped(void *p) {
     psc_large_free(large);
 }
 
-/* Blocks of this pool were handed back, this one perhaps among them. */
+/* Blocks of this pool were handed back, this one perhaps among them; or the pool was not found at once. */
 static void free_own(struct psc_pool *pool, uint32_t index, const void *p) {
     if (PSC_UNLIKELY(psc_heap_self->unsound)) {
         psc_heap_recover(psc_heap_self);
     }
     refuse_freed(pool, index, p);
     psc_pool_put(pool, index);
+    psc_heap_collect(psc_heap_self);
 }
 
 void psc_heap_free_slowly(void *p) {

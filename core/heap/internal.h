@@ -94,7 +94,7 @@ uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot);
 /* Counts its stale pages anew, for what is carved now. */
 void psc_pool_count_stale(struct psc_pool *pool);
 
-/* ---- bin.c: pools of a heap; for the heap's owner ---- */
+/* ---- pools.c: pools of a heap; for the heap's owner ---- */
 
 /* A heap that has made that many pools, of 2 MiB at least, gets pages ahead of need. */
 #define PSC_MADE_TO_LOOK_AHEAD 128u
@@ -107,6 +107,8 @@ bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index);
 void psc_heap_collect(struct psc_heap *heap);
 /* No class has a current pool any more: all pools with room are listed, empty ones retired. */
 void psc_heap_lay_down(struct psc_heap *heap);
+/* The lowest listed pool of the class, listed no more. NULL: none. */
+struct psc_pool *psc_heap_take_listed(struct psc_heap *heap, uint32_t class_index);
 /* Retires the empty pools that the heap keeps. True if there were any. */
 bool psc_heap_drop_kept(struct psc_heap *heap);
 /* Sorts the pools of a heap anew whose thread was somewhere inside when the process forked. */
@@ -114,6 +116,7 @@ void psc_heap_recover(struct psc_heap *heap);
 
 /* ---- thread.c: heaps and threads ---- */
 
+extern bool psc_heapless_frees;       /* a thread without a heap has handed blocks back; any thread, atomic */
 extern struct psc_lock psc_idle_lock; /* taken before psc_arena_lock */
 /* The calling thread's heap, found or made. psc_heap_none: it has none any more (or there is no memory): use
  * psc_idle_take(). */

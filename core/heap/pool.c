@@ -11,7 +11,8 @@ uint32_t psc_pool_count_used(const struct psc_pool *pool) {
     for (uint32_t word = 0; words != NULL && word < psc_pool_words(pool); word++) {
         free += (uint32_t)__builtin_popcountll(PSC_LOAD(&words[word]));
     }
-    return PSC_LOAD(&pool->carved) - free;
+    uint32_t carved = PSC_LOAD(&pool->carved);
+    return free < carved ? carved - free : 0; /* bits may be seen twice while the owner moves them */
 }
 
 uint32_t psc_pool_used(const struct psc_pool *pool) {
@@ -170,7 +171,7 @@ uint32_t psc_pool_merge(struct psc_pool *pool) {
     uint64_t *remote = psc_pool_remote(pool);
     uint32_t count = 0;
     for (uint32_t word = 0; word * 64 < pool->carved; word++) {
-        if (PSC_LOAD(&remote[word]) == 0) {
+        if (__atomic_load_n(&remote[word], __ATOMIC_SEQ_CST) == 0) {
             continue;
         }
         uint64_t back = __atomic_exchange_n(&remote[word], 0, __ATOMIC_ACQUIRE);
@@ -214,6 +215,9 @@ void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p) {
     if (psc_pool_has_free(pool, index) ||
         (__atomic_fetch_or(&psc_pool_remote(pool)[index / 64], bit, __ATOMIC_SEQ_CST) & bit) != 0) {
         psc_die(PSC_DIE_DOUBLE, p);
+    }
+    if (psc_heap_self == &psc_heap_none) {
+        PSC_STORE(&psc_heapless_frees, true);
     }
     struct psc_heap *idle = psc_pool_push(pool);
     if (idle != NULL) {

@@ -1,11 +1,11 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
-#include "core/heap/order.h"
 
 #define STEAL_LOOK_MOST 16 /* idle heaps looked at for a pool */
 
 PSC_TLS struct psc_heap *psc_heap_self = &psc_heap_none;
 PSC_TLS struct psc_heap *psc_heap_open = &psc_heap_none;
+bool psc_heapless_frees;
 static bool unwatched; /* any thread, atomic */
 static PSC_TLS bool ended;
 
@@ -120,12 +120,7 @@ static struct psc_pool *take_from(struct psc_heap *heap, uint32_t class_index) {
         psc_heap_recover(heap);
     }
     psc_heap_collect(heap);
-    struct psc_pool *pool = heap->listed[class_index];
-    if (pool != NULL) {
-        psc_order_remove(&heap->listed[class_index], pool);
-        pool->state = PSC_POOL_NONE;
-    }
-    return pool;
+    return psc_heap_take_listed(heap, class_index);
 }
 
 struct psc_pool *psc_idle_steal(struct psc_heap *thief, uint32_t class_index) {
@@ -175,7 +170,7 @@ void psc_idle_fork_child(void) {
     psc_lock_reset(&psc_idle_lock);
     idle = NULL;
     idle_count = 0;
-    uint32_t others = has_other_threads();
+    uint32_t others = has_other_threads() || PSC_LOAD(&psc_heapless_frees);
     for (struct psc_heap *heap = all; heap != NULL; heap = heap->next) {
         heap->unsound |= others; /* a thread that is gone may have been about to hand a block back to any of them */
         if (heap != psc_heap_self) {

@@ -78,7 +78,7 @@ struct psc_pool {
     uint32_t reciprocal;   /* [fixed] ceil(2^32 / block_bytes): offset -> index without a division */
     uint32_t block_bytes;  /* [fixed] */
     uint16_t settle_in;    /* [owner] after so many frees the pool has to change its state */
-    uint16_t carved;       /* [owner] blocks ever handed out; 0 while the slot holds no pool. Pages beyond: see stale */
+    uint16_t carved;       /* [owner] blocks that may be or have been handed out, from the first on; 0: no pool */
 
     uint64_t free_word;        /* [owner] */
     uint64_t remote_word;      /* [any] bit per block: freed by a thread that is not the owner; see psc_pool_remote */

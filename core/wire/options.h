@@ -17,12 +17,12 @@
 /* Values of `mode`, in the order of its choices. */
 enum psc_mode { PSC_MODE_EXACT, PSC_MODE_OFF };
 
-#define PSC_OPTIONS(CHOICE, NUMBER, TEXT)                                                                      \
-    CHOICE(mode, PSC_MODE_EXACT, "exact|off", "record every allocation with its stack, or be the allocator alone") \
-    TEXT(out, ".", "directory for traces, or a file name in which %p is the process id and %e the program")    \
-    NUMBER(depth, 256, 1, 256, "", "frames kept of a stack, innermost first")                                  \
-    NUMBER(snapshots, 256, 8, 4096, "", "how many snapshots the history keeps")                                \
-    NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")           \
+#define PSC_OPTIONS(CHOICE, NUMBER, TEXT)                                                                              \
+    CHOICE(mode, PSC_MODE_EXACT, "exact|off", "record every allocation with its stack, or be the allocator alone")     \
+    TEXT(out, ".", "directory for traces, or a file name in which %p is the process id and %e the program")            \
+    NUMBER(depth, 256, 1, 256, "", "frames kept of a stack, innermost first")                                          \
+    NUMBER(snapshots, 256, 8, 4096, "", "how many snapshots the history keeps")                                        \
+    NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")                   \
     CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
 
 #define PSC_OPTION_FIELD_CHOICE(name, initial, choices, help) uint32_t name;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -606,6 +607,28 @@ START_TEST(a_place_inside_a_span_aborts) {
 }
 END_TEST
 
+/* Where the product that tells a block's index comes out as if a second block began there. */
+START_TEST(each_place_inside_a_span_is_told_from_its_start) {
+    for (size_t bytes = 36864; bytes <= PSC_SPAN_MAX; bytes += PSC_PAGE_BYTES) {
+        char *p = psc_heap_alloc(bytes);
+        uint32_t reciprocal = (uint32_t)((((uint64_t)1 << 32) + bytes - 1) / bytes);
+        size_t offset = (size_t)((((uint64_t)1 << 32) + reciprocal - 1) / reciprocal);
+        if (offset < bytes) {
+            pid_t child = fork();
+            if (child == 0) {
+                signal(SIGABRT, SIG_DFL);
+                psc_heap_free(p + offset);
+                _exit(0);
+            }
+            int status;
+            waitpid(child, &status, 0);
+            EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        }
+        psc_heap_free(p);
+    }
+}
+END_TEST
+
 START_TEST(a_second_free_of_a_large_block_aborts) {
     void *p = psc_heap_alloc(5000000);
     psc_heap_free(p);
@@ -709,6 +732,7 @@ static Suite *suite(void) {
     tcase_add_test(model, empty_pools_give_pages_back);
     tcase_add_test(model, the_lowest_room_is_used_first);
     tcase_add_test(model, pools_that_go_round_are_kept);
+    tcase_add_test(model, each_place_inside_a_span_is_told_from_its_start);
     tcase_add_test(model, a_live_block_is_never_taken_for_a_free_one);
     tcase_add_test(model, a_forked_child_has_a_sound_heap);
     suite_add_tcase(suite, model);

@@ -41,6 +41,18 @@ static void check_size(size_t bytes, size_t other) {
     EXPECT(others * other >= first * bytes / 4);
 }
 
+/* When all is taken, what one free gives is there for the next malloc. */
+static void check_last(size_t bytes) {
+    take_all(bytes);
+    void **p = last;
+    last = *p;
+    free(p);
+    p = malloc(bytes);
+    EXPECT(p != NULL);
+    free(p);
+    give_all();
+}
+
 static void *grow(void *p, size_t *bytes) {
     for (void *next; (next = realloc(p, *bytes * 2)) != NULL; p = next) {
         *bytes *= 2;
@@ -64,6 +76,8 @@ int main(int argc, char **argv) {
     check_size(100000, 1000);
     check_size(20000, 3000000);
     check_size(3000000, 4000);
+    check_last(16);
+    check_last(200);
     size_t bytes = 1 << 16;
     char *p = malloc(bytes);
     fill(p, bytes, 1);

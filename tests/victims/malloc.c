@@ -26,8 +26,8 @@ static void check_zero(void) {
 }
 
 static void check_too_much(void) {
-    const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
-                            PTRDIFF_MAX - 4096, (size_t)1 << 47};
+    const size_t sizes[] = {SIZE_MAX,    SIZE_MAX - 15,      SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1,
+                            PTRDIFF_MAX, PTRDIFF_MAX - 4096, (size_t)1 << 47};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         errno = 0;
         EXPECT(malloc(sizes[i]) == NULL && errno == ENOMEM);

@@ -1,9 +1,9 @@
-/* A program that forbids itself all system calls but those that OpenSSH's sandbox allows, each other one on pain of
- * death; then its heap grows, becomes full of holes and shrinks, again and again. */
+/* A program that forbids itself all system calls but such as OpenSSH's sandbox allows, each other one on pain of death; then its heap grows, becomes full of holes and shrinks, again and again. */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,7 +18,6 @@ static struct sock_filter filter[] = {
     ALLOW(SYS_mmap),
     ALLOW(SYS_munmap),
     ALLOW(SYS_mremap),
-    ALLOW(SYS_madvise),
     ALLOW(SYS_mprotect),
     ALLOW(SYS_futex),
     ALLOW(SYS_getpid),
@@ -27,6 +26,10 @@ static struct sock_filter filter[] = {
     ALLOW(SYS_write),
     ALLOW(SYS_exit),
     ALLOW(SYS_exit_group),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+    ALLOW(MADV_DONTNEED),
+    ALLOW(MADV_FREE),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 };
 

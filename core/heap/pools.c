@@ -22,6 +22,8 @@ static bool is_empty(const struct psc_pool *pool, uint32_t used) {
     return used == 0 && !psc_pool_is_pending(pool);
 }
 
+#define KEPT_SLOTS_MOST 256u /* 4 MiB: a thread that falls asleep keeps no more from the others */
+
 /* ---- empty pools: kept as far as they go round --------------------------------------------------------------------
  *
  * To retire a pool and make it again costs a few hundred instructions and a lock, which a program that fills and drops
@@ -59,13 +61,21 @@ bool psc_heap_drop_kept(struct psc_heap *heap) {
     return any;
 }
 
-/* A new time has begun perhaps, in which less goes round. */
+static uint64_t worth_keeping(const struct psc_heap *heap, uint32_t wait_ms) {
+    uint64_t worth = wait_ms > 0 ? psc_churn_worth(&heap->churn) : 0;
+    return worth < KEPT_SLOTS_MOST ? worth : KEPT_SLOTS_MOST;
+}
+
+/* A new time has begun perhaps, in which less goes round. An idle heap keeps nothing. */
 static uint64_t slots_to_keep(struct psc_heap *heap) {
     uint32_t wait_ms = psc_arena_purge_ms();
-    if (psc_churn_turn(&heap->churn, psc_os_monotonic_ms(), wait_ms / PSC_WINDOWS)) {
-        retire_kept(heap, wait_ms > 0 ? psc_churn_worth(&heap->churn) : 0);
+    if (heap->state == PSC_HEAP_IDLE) {
+        return 0;
     }
-    return wait_ms > 0 ? psc_churn_worth(&heap->churn) : 0;
+    if (psc_churn_turn(&heap->churn, psc_os_monotonic_ms(), wait_ms / PSC_WINDOWS)) {
+        retire_kept(heap, worth_keeping(heap, wait_ms));
+    }
+    return worth_keeping(heap, wait_ms);
 }
 
 static void drop_empty(struct psc_heap *heap, struct psc_pool *pool) {
@@ -130,7 +140,7 @@ static bool has_block(const struct psc_heap *heap, struct psc_pool *pool) {
     return psc_pool_seek(pool) || (psc_pool_carve(pool, pages_ahead(heap)) && psc_pool_seek(pool));
 }
 
-static struct psc_pool *lowest_listed(struct psc_heap *heap, uint32_t class_index) {
+struct psc_pool *psc_heap_take_listed(struct psc_heap *heap, uint32_t class_index) {
     struct psc_pool *pool = heap->listed[class_index];
     if (pool != NULL) {
         unlist(heap, pool);
@@ -138,10 +148,22 @@ static struct psc_pool *lowest_listed(struct psc_heap *heap, uint32_t class_inde
     return pool;
 }
 
+/* Makes room for a pool of so many slots among the kept ones, best by one that has as many. */
+static void make_room(struct psc_heap *heap, uint32_t slots) {
+    for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
+        if (heap->kept[i] != NULL && heap->kept[i]->slots == slots) {
+            psc_arena_retire_pool(take_kept(heap, i));
+            return;
+        }
+    }
+    retire_kept(heap, heap->kept_slots > slots ? heap->kept_slots - slots : 0);
+}
+
 /* In place of kept ones of other classes, if there are: what is kept is not to add to the most that was ever used. */
 static struct psc_pool *make_pool(struct psc_heap *heap, uint32_t class_index) {
-    uint32_t slots = psc_class_slots(class_index);
-    retire_kept(heap, heap->kept_slots > slots ? heap->kept_slots - slots : 0);
+    if (heap->kept_slots > 0) {
+        make_room(heap, psc_class_slots(class_index));
+    }
     heap->made++;
     struct psc_pool *pool = psc_arena_make_pool(class_index, heap);
     return pool == NULL && psc_heap_drop_kept(heap) ? psc_arena_make_pool(class_index, heap) : pool;
@@ -162,9 +184,33 @@ static struct psc_pool *get_pool(struct psc_heap *heap, uint32_t class_index) {
     return pool;
 }
 
+struct search {
+    const struct psc_heap *heap;
+    uint32_t class_index;
+    struct psc_pool *found;
+};
+
+static void look_for_room(struct psc_pool *pool, void *context) {
+    struct search *search = context;
+    bool ours = psc_pool_owner(pool) == search->heap && pool->class_index == search->class_index;
+    if (ours && pool->state == PSC_POOL_FULL && psc_pool_used(pool) < pool->capacity) {
+        search->found = pool;
+    }
+}
+
+/* There is no memory: one that counts as full may have a few free blocks all the same. */
+PSC_COLD static struct psc_pool *find_last_room(struct psc_heap *heap, uint32_t class_index) {
+    struct search search = {.heap = heap, .class_index = class_index};
+    psc_arena_each_pool(look_for_room, &search);
+    return search.found;
+}
+
 static struct psc_pool *find_pool(struct psc_heap *heap, uint32_t class_index) {
-    struct psc_pool *pool = lowest_listed(heap, class_index);
-    return pool != NULL ? pool : get_pool(heap, class_index);
+    struct psc_pool *pool = psc_heap_take_listed(heap, class_index);
+    if (pool == NULL) {
+        pool = get_pool(heap, class_index);
+    }
+    return pool != NULL ? pool : find_last_room(heap, class_index);
 }
 
 bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index) {
@@ -208,7 +254,7 @@ static void take_in(struct psc_heap *heap, struct psc_pool *pool) {
 }
 
 void psc_heap_collect(struct psc_heap *heap) {
-    if (PSC_LOAD(&heap->handed_back) == NULL) {
+    if (__atomic_load_n(&heap->handed_back, __ATOMIC_SEQ_CST) == NULL) { /* after `state`, in psc_heap_thread_end */
         return;
     }
     if (PSC_UNLIKELY(heap->unsound)) {
