@@ -94,6 +94,25 @@ PSC_NOINLINE static void *resize_or_copy(void *p, size_t bytes) {
     return copy;
 }
 
+/* NULL: nothing was done, ask resize_or_copy. */
+PSC_INLINE void *resize_fast(void *p, size_t bytes) {
+    struct psc_place place;
+    void *copy;
+    if (!psc_fast_find(psc_heap_open, p, &place)) {
+        return NULL;
+    }
+    uint32_t old_bytes = place.pool->block_bytes;
+    if (psc_block_suits(old_bytes, bytes)) {
+        return p;
+    }
+    if (!psc_fast_alloc(psc_heap_open, bytes, &copy)) {
+        return NULL;
+    }
+    memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
+    free(p); /* copy may lie in the same word: what we know of its bits is old */
+    return copy;
+}
+
 static void *fail(int error) {
     errno = error;
     return NULL;
@@ -132,21 +151,8 @@ PSC_EXPORT void *realloc(void *p, size_t bytes) {
     if (PSC_UNLIKELY(bytes > PTRDIFF_MAX)) {
         return fail(ENOMEM);
     }
-    struct psc_place place;
-    void *copy;
-    if (!psc_fast_find(psc_heap_open, p, &place)) {
-        return resize_or_copy(p, bytes);
-    }
-    uint32_t old_bytes = place.pool->block_bytes;
-    if (psc_block_suits(old_bytes, bytes)) {
-        return p;
-    }
-    if (!psc_fast_alloc(psc_heap_open, bytes, &copy)) {
-        return resize_or_copy(p, bytes);
-    }
-    memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
-    free(p); /* copy may lie in the same word: what we know of its bits is old */
-    return copy;
+    void *resized = resize_fast(p, bytes);
+    return resized != NULL ? resized : resize_or_copy(p, bytes);
 }
 
 PSC_EXPORT void *reallocarray(void *p, size_t count, size_t each) {

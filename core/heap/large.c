@@ -56,7 +56,9 @@ static void *map_registered(struct psc_large *large, size_t bytes, size_t alignm
     }
     large->base = base;
     large->bytes = bytes;
-    psc_range_count_taken(bytes);
+    if (!zeroed) { /* zeroed pages are new ones: what is kept would be kept in vain */
+        psc_range_count_taken(bytes);
+    }
     if (!psc_radix_set_large(base, large)) {
         psc_range_give(base, bytes);
         return NULL;

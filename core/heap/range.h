@@ -7,7 +7,7 @@
 /* A range of exactly `bytes` (whole pages), with whatever it held. NULL: none is kept that is large enough. Any thread.
  */
 void *psc_range_take(size_t bytes);
-/* A large block has got its pages, from here or elsewhere: what goes round is counted. Any thread. */
+/* A large block has got pages such as are kept here, from here or elsewhere: what goes round is counted. Any thread. */
 void psc_range_count_taken(size_t bytes);
 /* A range that nobody uses any more: kept, or unmapped. Any thread. */
 void psc_range_give(void *base, size_t bytes);
