@@ -128,6 +128,15 @@ static uint32_t index_of(const struct psc_pool *pool, const void *p) {
     return (uint32_t)index;
 }
 
+/* p is in no arena. Ends the process unless a large block begins there. */
+static struct psc_large *large_at(const void *p) {
+    struct psc_large *large = psc_radix_large(p);
+    if (large == NULL) {
+        psc_die(PSC_DIE_FOREIGN, p);
+    }
+    return large;
+}
+
 static void refuse_freed(struct psc_pool *pool, uint32_t index, const void *p) {
     uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
     if (PSC_UNLIKELY(psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0)) {
@@ -141,14 +150,6 @@ static void free_span(struct psc_pool *span, const void *p) {
         psc_die(PSC_DIE_DOUBLE, p);
     }
     psc_arena_retire_pool(span);
-}
-
-static void free_mapped(void *p) {
-    struct psc_large *large = psc_radix_large(p);
-    if (large == NULL) {
-        psc_die(PSC_DIE_FOREIGN, p);
-    }
-    psc_large_free(large);
 }
 
 /* Blocks of this pool were handed back, this one perhaps among them; or the pool was not found at once. */
@@ -167,7 +168,7 @@ void psc_heap_free_slowly(void *p) {
     }
     struct psc_arena *arena = psc_radix_arena(p);
     if (PSC_UNLIKELY(arena == NULL)) {
-        free_mapped(p);
+        psc_large_free(large_at(p));
         return;
     }
     struct psc_pool *pool = pool_at(arena, p);
@@ -192,10 +193,7 @@ void psc_heap_free(void *p) {
 /* ---- what is known of a block ---------------------------------------------------------------------------------- */
 
 static void describe_large(const void *p, struct psc_block *block) {
-    struct psc_large *large = psc_radix_large(p);
-    if (large == NULL) {
-        psc_die(PSC_DIE_FOREIGN, p);
-    }
+    struct psc_large *large = large_at(p);
     *block = (struct psc_block){.note = &large->note,
                                 .base = large->base,
                                 .bytes = large->bytes,
@@ -260,10 +258,7 @@ void *psc_heap_resize(void *p, size_t bytes) {
     uint32_t index;
     struct psc_pool *pool = find_live(p, &index);
     if (pool == NULL) {
-        struct psc_large *large = psc_radix_large(p);
-        if (large == NULL) {
-            psc_die(PSC_DIE_FOREIGN, p);
-        }
+        struct psc_large *large = large_at(p);
         return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? psc_large_resize(large, bytes) : NULL;
     }
     if (pool->class_index != PSC_CLASS_SPAN) {
