@@ -15,10 +15,13 @@
 #define PSC_OPTION_TEXT_MAX 1024
 
 /* Values of `mode`, in the order of its choices. */
-enum psc_mode { PSC_MODE_EXACT, PSC_MODE_OFF };
+enum psc_mode { PSC_MODE_EXACT, PSC_MODE_SAMPLE, PSC_MODE_OFF };
 
 #define PSC_OPTIONS(CHOICE, NUMBER, TEXT)                                                                              \
-    CHOICE(mode, PSC_MODE_EXACT, "exact|off", "record every allocation with its stack, or be the allocator alone")     \
+    CHOICE(mode, PSC_MODE_EXACT, "exact|sample|off",                                                                   \
+           "record every allocation with its stack, or samples, or be the allocator alone")                            \
+    NUMBER(interval, 512 << 10, 1 << 10, 1 << 30, "", "mean bytes between samples, in mode=sample")                    \
+    NUMBER(seed, 0, 0, UINT32_MAX, "", "samples are drawn anew in each run if 0, else by this number")                 \
     TEXT(out, ".", "directory for traces, or a file name in which %p is the process id and %e the program")            \
     NUMBER(depth, 256, 1, 256, "", "frames kept of a stack, innermost first")                                          \
     NUMBER(snapshots, 256, 8, 4096, "", "how many snapshots the history keeps")                                        \

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/wire/counters.h"
+#include "core/wire/sample.h"
 
 #define PSC_TRACE_MAGIC "POOLSCPE"
 /* A reader refuses a trace whose version it does not know; rows and header fields are only ever added at the end. */
@@ -130,9 +131,15 @@ struct psc_wire_module {
 };
 
 enum psc_site_flag {
-    PSC_SITE_CUT = 1,    /* deeper than `depth`: the outermost frames are missing */
-    PSC_SITE_BROKEN = 2, /* the walk ended at a frame that nothing describes */
+    PSC_SITE_CUT = 1,     /* the walk did not come to the outermost frames: there are more than are kept */
+    PSC_SITE_BROKEN = 2,  /* the walk ended at a frame that nothing describes */
+    PSC_SITE_SKIPPED = 4, /* deeper than `depth`: behind the first psc_site_inner(depth) frames some are left out */
 };
+
+/* Of a stack that is deeper than `depth` frames so many innermost ones are kept, and the rest of `depth` outermost. */
+static inline uint32_t psc_site_inner(uint32_t depth) {
+    return depth - depth / 4;
+}
 
 /* A distinct allocation stack. Ids PSC_SITE_NONE and PSC_SITE_UNKNOWN have rows without frames. */
 struct psc_wire_site {
@@ -168,7 +175,11 @@ static inline uint32_t psc_age_bucket(uint64_t age_bytes) {
 }
 
 /* What one thread did to one site. Only the owner writes; a site's figures are the sums over all books, each modulo
- * 2^64 (a block may be freed by another thread than its maker, so a single row's difference may be negative). */
+ * 2^64 (a block may be freed by another thread than its maker, so a single row's difference may be negative).
+ *
+ * In a sampled trace only samples are counted, each by its weight: counts (alloc_count, free_count, at_peak_count, and
+ * the threads' class_allocs and class_frees) in units of 1/PSC_SAMPLE_UNIT blocks, bytes in bytes, temporary_count and
+ * ages rounded to whole blocks. */
 struct psc_wire_row {
     uint64_t alloc_count;
     uint64_t alloc_bytes; /* requested */
@@ -179,8 +190,8 @@ struct psc_wire_row {
     uint64_t at_peak_bytes;
     uint64_t at_peak_count;
     uint32_t peak_epoch;
-    uint32_t temporary_count; /* freed before the freeing thread's next allocation */
-    uint64_t pad;
+    uint32_t temporary_count;       /* freed before the freeing thread's next allocation */
+    double alloc_bytes_variance;    /* IEEE 754; of a sampled trace, else 0: see core/wire/sample.h */
     uint32_t ages[PSC_AGE_BUCKETS]; /* of blocks that were freed */
 };
 
@@ -196,7 +207,8 @@ struct psc_wire_book {
 
 enum psc_extent_state { PSC_EXTENT_END, PSC_EXTENT_LIVE, PSC_EXTENT_FREE };
 
-/* A pool, or a large block (class PSC_CLASS_LARGE, capacity 1), with its tags. Extents stand one behind the other in a
+/* A pool, or a large block (class PSC_CLASS_LARGE, capacity 1), with its tags. In a sampled trace there is one for each
+ * pool that had a sample in it, and only samples have tags; `untagged` is then as of the last snapshot. Extents stand one behind the other in a
  * chunk, `words` * 8 bytes apart; state PSC_EXTENT_END, or the chunk's end, ends the row. An extent whose state is
  * PSC_EXTENT_FREE is kept for the next pool of the same capacity, and its other fields mean nothing. */
 struct psc_wire_extent {
