@@ -12,6 +12,7 @@
 
 #include "core/track/unwind_cfi.h"
 #include "core/track/unwind_rows.h"
+#include "core/track/unwind_walk.h"
 
 /* ---- what is known of the process ------------------------------------------------------------------------------ */
 
@@ -24,13 +25,13 @@ extern void *__libc_stack_end;
 #define THREAD_STACK_BYTES_MAX (UINT64_C(64) << 20)
 
 static struct {
-    uint64_t own_start; /* the shared object of this code; 0, 0: linked into the program */
-    uint64_t own_end;
     uint64_t main_end; /* of the main thread's stack */
     uint64_t main_bytes;
     uint64_t main_thread; /* the main thread's thread pointer, 0: not known */
     uint64_t thread_bytes;
 } process; /* fixed after init */
+
+struct psc_walk_own psc_walk_own;
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
     return value < low ? low : value > high ? high : value;
@@ -43,8 +44,8 @@ static void find_own_object(void) {
     }
     bool is_program = object.dlfo_link_map != NULL && object.dlfo_link_map->l_name[0] == 0;
     if (!is_program) {
-        process.own_start = (uintptr_t)object.dlfo_map_start;
-        process.own_end = (uintptr_t)object.dlfo_map_end;
+        psc_walk_own.start = (uintptr_t)object.dlfo_map_start;
+        psc_walk_own.end = (uintptr_t)object.dlfo_map_end;
     }
 }
 
@@ -62,19 +63,13 @@ void psc_unwind_init(void) {
     }
 }
 
-/* The end of the stack that `sp` lies on, UINT64_MAX if that is not known: then frames with tables are believed, and
- * others are not followed. */
-static uint64_t stack_limit(uint64_t sp) {
+uint64_t psc_walk_limit(uint64_t sp) {
     if (process.main_end - sp < process.main_bytes) {
         return process.main_end;
     }
     uint64_t thread = psc_arch_thread_pointer();
     bool in_thread = process.main_thread != 0 && thread != process.main_thread;
     return in_thread && thread - sp < process.thread_bytes ? thread : UINT64_MAX;
-}
-
-static bool is_own(uint64_t at) {
-    return at - process.own_start < process.own_end - process.own_start;
 }
 
 /* ---- from an address to its module's tables -------------------------------------------------------------------- */
@@ -145,17 +140,7 @@ static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_r
 
 /* ---- the walk by rows ------------------------------------------------------------------------------------------ */
 
-/* A cursor for rows, which need no other registers. */
-PSC_INLINE void begin_at(struct psc_unwind_cursor *cursor, const struct psc_unwind_start *start) {
-    cursor->at = start->pc;
-    cursor->limit = stack_limit(start->sp);
-    cursor->fp_slot = 0;
-    cursor->registers[PSC_REG_SP] = start->sp;
-    cursor->registers[PSC_REG_FP] = start->fp;
-}
-
-/* A row that is not in the cache. */
-static PSC_NOINLINE uint32_t learn_row(uint64_t at) {
+PSC_NOINLINE uint32_t psc_walk_learn_row(uint64_t at) {
     struct psc_cfi_tables tables;
     struct psc_rows_module module;
     struct psc_cfi_rules rules;
@@ -173,43 +158,77 @@ static PSC_NOINLINE uint32_t learn_row(uint64_t at) {
     return row;
 }
 
+/* Of a deep stack the first frames and the last ones are kept: those in between make room, the last ones going round
+ * in the rest of `frames`. */
 struct walk {
     uint64_t *frames;
     uint32_t max;
-    uint32_t depth;
-    uint32_t flags;
+    uint32_t inner;   /* of max: the frames that nothing replaces */
+    uint32_t met;     /* so far */
     uint32_t signals; /* frames of signals passed; the only ones after which a walk can come to a place again */
 };
+
+static struct walk begin_walk(uint64_t *frames, uint32_t max) {
+    return (struct walk){.frames = frames, .max = max, .inner = psc_site_inner(max)};
+}
 
 #define SIGNALS_MAX 64
 
 /* The walk has come from a signal's frame to another stack, perhaps. False: too often, it must be going in a circle. */
 PSC_INLINE bool note_signal(struct walk *walk, struct psc_unwind_cursor *cursor) {
-    cursor->limit = stack_limit(cursor->registers[PSC_REG_SP]);
+    cursor->limit = psc_walk_limit(cursor->registers[PSC_REG_SP]);
     return walk->signals++ < SIGNALS_MAX;
 }
 
 /* Notes the frame that the walk has come to. False: the walk is over. */
 PSC_INLINE bool note_frame(struct walk *walk, uint64_t at) {
-    if (walk->depth == 0 && is_own(at)) {
+    if (walk->met == 0 && psc_walk_is_own(at)) {
         return true;
     }
-    if (PSC_UNLIKELY(walk->depth == walk->max)) {
-        walk->flags |= PSC_SITE_CUT;
+    if (PSC_UNLIKELY(walk->met == PSC_WALK_FRAMES_MAX)) {
         return false;
     }
-    walk->frames[walk->depth++] = at + 1;
+    uint32_t place = walk->met++;
+    if (PSC_UNLIKELY(place >= walk->max)) {
+        if (walk->inner == walk->max) {
+            return false;
+        }
+        place = walk->inner + (place - walk->inner) % (walk->max - walk->inner);
+    }
+    walk->frames[place] = at + 1;
     return true;
+}
+
+static void reverse(uint64_t *frames, uint32_t count) {
+    for (uint32_t i = 0; i < count / 2; i++) {
+        uint64_t frame = frames[i];
+        frames[i] = frames[count - 1 - i];
+        frames[count - 1 - i] = frame;
+    }
+}
+
+/* Puts the last frames, which went round, in their order. Returns how many frames are kept in all. */
+static uint32_t settle_frames(struct walk *walk, bool whole, uint32_t *flags) {
+    uint32_t outer = walk->max - walk->inner;
+    if (walk->met <= walk->max) {
+        return walk->met;
+    }
+    *flags |= whole ? PSC_SITE_SKIPPED : PSC_SITE_CUT;
+    if (!whole || outer == 0) {
+        return walk->inner;
+    }
+    uint32_t turn = (walk->met - walk->inner) % outer; /* so many have to come behind the others */
+    reverse(walk->frames + walk->inner, turn);
+    reverse(walk->frames + walk->inner + turn, outer - turn);
+    reverse(walk->frames + walk->inner, outer);
+    return walk->max;
 }
 
 static enum psc_step walk_rows(struct walk *walk, struct psc_unwind_cursor *cursor) {
     enum psc_step step;
     bool more = true;
     do {
-        uint32_t row = psc_rows_find(cursor->at);
-        if (PSC_UNLIKELY(row == 0)) {
-            row = learn_row(cursor->at);
-        }
+        uint32_t row = psc_walk_row(cursor->at);
         step = psc_row_step(cursor, row);
         if (step != PSC_STEP_FRAME) {
             break;
@@ -301,7 +320,7 @@ static PSC_NOINLINE enum psc_step walk_full(struct walk *walk, uint64_t start_sp
     enum psc_step step;
     psc_arch_capture(&cursor);
     cursor.registers[PSC_REG_PC] = cursor.at;
-    cursor.limit = stack_limit(cursor.registers[PSC_REG_SP]);
+    cursor.limit = psc_walk_limit(cursor.registers[PSC_REG_SP]);
     do {
         step = step_full(walk, &cursor);
         left = left || cursor.registers[PSC_REG_SP] > start_sp;
@@ -316,154 +335,15 @@ static PSC_NOINLINE enum psc_step walk_full(struct walk *walk, uint64_t start_sp
 
 uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind_start *start, uint32_t *flags) {
     struct psc_unwind_cursor cursor;
-    struct walk walk = {.frames = frames, .max = max};
-    begin_at(&cursor, start);
+    struct walk walk = begin_walk(frames, max);
+    psc_walk_begin(&cursor, start);
     enum psc_step step = walk_rows(&walk, &cursor);
     if (PSC_UNLIKELY(step == PSC_STEP_FULL)) {
-        walk = (struct walk){.frames = frames, .max = max};
+        walk = begin_walk(frames, max);
         step = walk_full(&walk, start->sp);
     }
-    *flags = walk.flags | (step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : 0);
-    return walk.depth;
-}
-
-/* ---- following a stack ------------------------------------------------------------------------------------------ */
-
-/* Multipliers: digits of pi and of the golden ratio, odd. */
-#define HASH_START UINT64_C(0x9e3779b97f4a7c15)
-#define HASH_FACTOR UINT64_C(0x243f6a8885a308d3)
-
-static uint64_t fold(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t hash_of(const struct psc_unwind_stack *stack) {
-    uint64_t frames = stack->depth > 0 ? stack->frames[stack->depth - 1].hash : 0;
-    uint64_t hash = fold(frames ^ ((uint64_t)stack->depth << 32 | stack->flags), HASH_START);
-    return hash != 0 ? hash : 1;
-}
-
-/* Puts the fresh frames on top of the `known` outermost ones. */
-static void stack_up(struct psc_unwind_stack *stack, uint32_t known, uint32_t fresh) {
-    uint64_t hash = known > 0 ? stack->frames[known - 1].hash : HASH_START;
-    for (uint32_t i = fresh; i-- > 0;) {
-        struct psc_unwind_frame *frame = &stack->frames[known++];
-        *frame = stack->fresh[i];
-        frame->hash = hash = fold(hash ^ frame->address, HASH_FACTOR);
-    }
-    stack->depth = known;
-}
-
-/* The frames below `count` that still stand where they stood, counted from the frame at count - 1 outwards: 0 if all
- * do, else the number of frames outside the first one that does not. */
-static uint32_t first_changed(const struct psc_unwind_frame *frames, uint32_t count) {
-    while (count > 0) {
-        const struct psc_unwind_frame *frame = &frames[count - 1];
-        uint64_t fp = frame->fp_slot != 0 ? psc_stack_read(frame->fp_slot) : frame->fp;
-        if (PSC_UNLIKELY(psc_stack_read(frame->slot) != frame->address || fp != frame->fp)) {
-            return count;
-        }
-        count--;
-    }
-    return 0;
-}
-
-/* State of one call of psc_unwind_follow. */
-struct follow {
-    struct psc_unwind_stack *stack;
-    uint32_t known; /* frames of the last walk that the cursor has not passed */
-    uint32_t fresh;
-};
-
-/* True: the cursor is at a frame of the last walk, and all from there to the outermost are as they were. */
-PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
-    const struct psc_unwind_frame *frames = follow->stack->frames;
-    while (follow->known > 0 && frames[follow->known - 1].slot < slot) {
-        follow->known--;
-    }
-    if (follow->known == 0) {
-        return false;
-    }
-    const struct psc_unwind_frame *frame = &frames[follow->known - 1];
-    if (frame->slot != slot || frame->address != cursor->at + 1 || frame->fp != cursor->registers[PSC_REG_FP]) {
-        return false;
-    }
-    uint32_t changed = first_changed(frames, follow->known - 1);
-    if (PSC_UNLIKELY(changed != 0)) {
-        follow->known = changed - 1;
-        return false;
-    }
-    return true;
-}
-
-PSC_INLINE void add_fresh(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
-    follow->stack->fresh[follow->fresh++] = (struct psc_unwind_frame){
-        .slot = slot,
-        .address = cursor->at + 1,
-        .fp = cursor->registers[PSC_REG_FP],
-        .fp_slot = cursor->fp_slot,
-    };
-}
-
-/* PSC_STEP_FRAME: a known frame was met. PSC_STEP_FULL: this stack has to be walked the other way. */
-static enum psc_step follow_rows(struct follow *follow, uint32_t max, struct psc_unwind_cursor *cursor) {
-    for (;;) {
-        uint32_t row = psc_rows_find(cursor->at);
-        if (PSC_UNLIKELY(row == 0)) {
-            row = learn_row(cursor->at);
-        }
-        enum psc_step step = row == PSC_ROW_SIGNAL ? PSC_STEP_FULL : psc_row_step(cursor, row);
-        if (PSC_UNLIKELY(step != PSC_STEP_FRAME)) {
-            return step;
-        }
-        if (follow->fresh == 0 && is_own(cursor->at)) {
-            continue;
-        }
-        uint64_t slot = cursor->registers[PSC_REG_SP] - 8;
-        if (meets_known(follow, cursor, slot)) {
-            return PSC_STEP_FRAME;
-        }
-        if (PSC_UNLIKELY(follow->fresh == max)) {
-            return PSC_STEP_FULL;
-        }
-        add_fresh(follow, cursor, slot);
-    }
-}
-
-/* For stacks that are too deep, or that a signal has interrupted: nothing of them is remembered. */
-static PSC_NOINLINE void walk_anew(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start) {
-    uint32_t depth = psc_unwind_walk(stack->addresses, max, start, &stack->flags);
-    for (uint32_t i = 0; i < depth; i++) {
-        stack->fresh[i] = (struct psc_unwind_frame){.address = stack->addresses[i]};
-    }
-    stack_up(stack, 0, depth);
-    stack->remembered = 0;
-}
-
-uint64_t psc_unwind_follow(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start) {
-    struct follow follow = {.stack = stack, .known = stack->remembered};
-    struct psc_unwind_cursor cursor;
-    begin_at(&cursor, start);
-    enum psc_step step = follow_rows(&follow, max, &cursor);
-    if (PSC_UNLIKELY(step == PSC_STEP_FULL || (step == PSC_STEP_FRAME && follow.known + follow.fresh > max))) {
-        walk_anew(stack, max, start);
-        return hash_of(stack);
-    }
-    if (step != PSC_STEP_FRAME) {
-        follow.known = 0;
-        stack->flags = step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : 0;
-    }
-    stack_up(stack, follow.known, follow.fresh);
-    stack->remembered = stack->depth;
-    return hash_of(stack);
-}
-
-const uint64_t *psc_unwind_addresses(struct psc_unwind_stack *stack) {
-    for (uint32_t i = 0; i < stack->depth; i++) {
-        stack->addresses[i] = stack->frames[stack->depth - 1 - i].address;
-    }
-    return stack->addresses;
+    *flags = step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : 0;
+    return settle_frames(&walk, step != PSC_STEP_FRAME, flags);
 }
 
 void psc_unwind_forget(uint64_t start, uint64_t end) {

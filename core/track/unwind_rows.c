@@ -10,6 +10,7 @@ _Static_assert((PSC_ROWS_FACTOR * INVERSE & PSC_ROWS_ADDRESS_MASK) == 1, "gives 
 struct psc_rows_set psc_rows_sets[SETS];
 
 static uint64_t epoch; /* any thread, atomic */
+uint64_t psc_rows_changes;
 
 uint64_t psc_rows_epoch(void) {
     return __atomic_load_n(&epoch, __ATOMIC_SEQ_CST);
@@ -56,6 +57,7 @@ static void forget_set(uint64_t index, uint64_t start, uint64_t end) {
 
 static void forget_rows(uint64_t start, uint64_t end) {
     __atomic_fetch_add(&epoch, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&psc_rows_changes, 1, __ATOMIC_RELAXED);
     for (uint64_t index = 0; index < SETS; index++) {
         forget_set(index, start, end);
     }
@@ -136,6 +138,7 @@ void psc_rows_meet(const struct psc_rows_module *module) {
         forget_rows(module->start, module->end);
     }
     module_add(word);
+    __atomic_fetch_add(&psc_rows_changes, 1, __ATOMIC_RELAXED);
 }
 
 void psc_rows_forget(uint64_t start, uint64_t end) {

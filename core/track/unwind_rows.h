@@ -55,6 +55,13 @@ struct psc_rows_module {
 /* Changes whenever rows are forgotten. Taken before a row is worked out, given to psc_rows_put after. */
 uint64_t psc_rows_epoch(void);
 
+/* Changes whenever an address may have got another row: when rows are forgotten, and when a module is met first. */
+extern uint64_t psc_rows_changes __attribute__((visibility("hidden"))); /* any thread, atomic */
+
+PSC_INLINE uint64_t psc_rows_generation(void) {
+    return PSC_LOAD(&psc_rows_changes);
+}
+
 /* To be called before a row of the module is put: if it lies where another one lay, forgets all rows of its range. */
 void psc_rows_meet(const struct psc_rows_module *module);
 

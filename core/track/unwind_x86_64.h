@@ -9,10 +9,12 @@ struct psc_unwind_start {
     uint64_t pc;
     uint64_t sp;
     uint64_t fp;
+    uint64_t caller; /* its return address: a hint, to tell places apart that have the same stack pointer */
 };
 
 /* Fills *start with the registers of the function that this is written in. */
 PSC_INLINE void psc_unwind_capture(struct psc_unwind_start *start) {
+    start->caller = (uintptr_t)__builtin_return_address(0);
     __asm__ volatile("leaq 0(%%rip), %0\n\tmovq %%rsp, %1\n\tmovq %%rbp, %2"
                      : "=&r"(start->pc), "=&r"(start->sp), "=&r"(start->fp));
 }
@@ -125,6 +127,12 @@ enum psc_row_kind {
 #define PSC_ROW_FP_MAX 63u
 #define PSC_ROW_SIZE_SHIFT 9
 #define PSC_ROW_SIZE_BIAS (1 << 19) /* sizes are signed, in units of 8 bytes */
+
+/* Whether a step by this row needs the frame pointer. */
+PSC_INLINE bool psc_row_uses_fp(uint32_t row) {
+    uint32_t kind = row % 8;
+    return kind != PSC_ROW_SP && kind != PSC_ROW_LAST;
+}
 
 struct psc_cfi_rules;
 uint32_t psc_row_pack(const struct psc_cfi_rules *rules);

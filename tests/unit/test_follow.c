@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 
 #include "core/track/unwind.h"
@@ -18,6 +19,9 @@ static struct psc_unwind_stack stack;
 static uint32_t max_depth = PSC_UNWIND_DEPTH_MAX;
 static unsigned compared;
 static unsigned differing_hashes;
+static unsigned cut_stacks;
+static bool in_abyss;
+static unsigned by_memo;
 static uint64_t state = 1;
 static volatile unsigned sink;
 
@@ -27,13 +31,13 @@ static uint32_t draw(uint32_t below) {
 }
 
 /* One hash for each list of addresses, as far as one word of memory can tell. */
-static void check_hash(const uint64_t *addresses, uint32_t depth, uint64_t hash) {
+static void check_hash(const uint64_t *addresses, uint32_t depth, uint32_t flags, uint64_t hash) {
     enum { SLOTS = 1 << 16 };
     static struct {
         uint64_t sum;
         uint64_t hash;
     } seen[SLOTS];
-    uint64_t sum = depth;
+    uint64_t sum = (uint64_t)flags << 32 | depth;
     for (uint32_t i = 0; i < depth; i++) {
         sum = (sum ^ addresses[i]) * 0x9e3779b97f4a7c15u;
         sum ^= sum >> 32;
@@ -46,6 +50,16 @@ static void check_hash(const uint64_t *addresses, uint32_t depth, uint64_t hash)
     seen[sum % SLOTS].hash = hash;
 }
 
+/* Of a stack that is deeper than a walk goes, following may know the outermost frames, or not. */
+static bool is_same(const uint64_t *followed, const uint64_t *walked, uint32_t depth, uint32_t flags) {
+    uint32_t common = psc_site_inner(max_depth);
+    if (((flags ^ stack.flags) & PSC_SITE_CUT) == 0) {
+        return stack.depth == depth && stack.flags == flags && memcmp(followed, walked, depth * sizeof walked[0]) == 0;
+    }
+    return in_abyss && depth >= common && stack.depth >= common &&
+           memcmp(followed, walked, common * sizeof walked[0]) == 0;
+}
+
 static PSC_NOINLINE void compare(void) {
     static uint64_t walked[PSC_UNWIND_DEPTH_MAX];
     struct psc_unwind_start start;
@@ -54,11 +68,13 @@ static PSC_NOINLINE void compare(void) {
     uint64_t hash = psc_unwind_follow(&stack, max_depth, &start);
     uint32_t depth = psc_unwind_walk(walked, max_depth, &start, &flags);
     const uint64_t *followed = psc_unwind_addresses(&stack);
-    if (stack.depth != depth || stack.flags != flags || memcmp(followed, walked, depth * sizeof walked[0]) != 0) {
+    if (!is_same(followed, walked, depth, flags)) {
         ck_abort_msg("comparison %u: %u frames (flags %u) followed, %u (flags %u) walked", compared, stack.depth,
                      stack.flags, depth, flags);
     }
-    check_hash(followed, depth, hash);
+    check_hash(followed, stack.depth, stack.flags, hash);
+    cut_stacks += (flags & PSC_SITE_CUT) != 0;
+    by_memo += stack.memo != NULL;
     compared++;
 }
 
@@ -133,12 +149,66 @@ static void wander_often(unsigned comparisons, uint32_t depth) {
 START_TEST(random_stacks) {
     wander_often(200000, 40);
     ck_assert_uint_gt(differing_hashes, 1000); /* there were many stacks */
+    ck_assert_uint_gt(by_memo, 1000);
 }
 END_TEST
 
 START_TEST(stacks_deeper_than_kept) {
     max_depth = 12;
     wander_often(100000, 40);
+}
+END_TEST
+
+/* Up and down by hundreds of frames, all of them alike but for a line now and then. */
+static PSC_NOINLINE void dive(uint32_t depth, uint32_t turn) {
+    if (depth % 64 == 0) {
+        compare();
+    }
+    if (depth > 0) {
+        if (turn == depth) {
+            dive(depth - 1, draw(2) * draw(depth));
+        } else {
+            dive(depth - 1, turn);
+        }
+    }
+    sink++;
+    if (depth % 97 == 0) {
+        compare();
+        wander(3);
+    }
+}
+
+static void dive_often(uint32_t max, uint32_t deepest, unsigned dives) {
+    max_depth = max;
+    for (unsigned i = 0; i < dives; i++) {
+        dive(draw(deepest), draw(deepest));
+    }
+}
+
+START_TEST(deep_stacks) {
+    dive_often(PSC_UNWIND_DEPTH_MAX, 3 * PSC_UNWIND_WINDOW, 400);
+    ck_assert_uint_gt(compared, 10000);
+}
+END_TEST
+
+START_TEST(deep_stacks_kept_short) {
+    dive_often(20, 2 * PSC_UNWIND_WINDOW, 400);
+}
+END_TEST
+
+START_TEST(only_innermost_frames_kept) {
+    dive_often(3, 2 * PSC_UNWIND_WINDOW, 200);
+}
+END_TEST
+
+START_TEST(deeper_than_a_walk_goes) {
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_STACK, &limit) != 0) {
+        return; /* not ours to raise */
+    }
+    in_abyss = true;
+    dive(70000, 0);
+    ck_assert_uint_ne(cut_stacks, 0);
 }
 END_TEST
 
@@ -185,6 +255,10 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, random_stacks);
     tcase_add_test(tests, stacks_deeper_than_kept);
+    tcase_add_test(tests, deep_stacks);
+    tcase_add_test(tests, deep_stacks_kept_short);
+    tcase_add_test(tests, only_innermost_frames_kept);
+    tcase_add_test(tests, deeper_than_a_walk_goes);
     tcase_add_test(tests, two_stacks_by_turns);
     tcase_add_test(tests, stacks_with_a_signal);
     suite_add_tcase(suite, tests);

@@ -623,8 +623,9 @@ END_TEST
 static uint32_t intern(struct psc_track_thread *thread, uint32_t depth, uint32_t flags, uint64_t first, uint64_t hash) {
     thread->stack.depth = depth;
     thread->stack.flags = flags;
-    thread->stack.frames[0].address = 0x2000;
-    thread->stack.frames[depth - 1].address = first;
+    thread->stack.listed = true;
+    thread->stack.addresses[0] = first;
+    thread->stack.addresses[depth - 1] = 0x2000;
     return psc_track_site_intern(thread, hash);
 }
 
@@ -669,7 +670,7 @@ START_TEST(depth_is_kept_to) {
     struct trace trace = read_trace_of(getpid());
     const struct psc_wire_site *site = row_of(&trace, PSC_CHUNK_SITES, PSC_SITE_FIRST);
     ck_assert_uint_eq(site->depth, 4);
-    ck_assert_uint_eq(site->flags, PSC_SITE_CUT);
+    ck_assert_uint_eq(site->flags, PSC_SITE_SKIPPED);
     ck_assert_uint_eq(trace.header->depth, 4);
 }
 END_TEST

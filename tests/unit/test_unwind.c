@@ -415,13 +415,16 @@ static PSC_NOINLINE void walk_deep(unsigned depth, uint32_t max) {
 START_TEST(test_cut) {
     walk_deep(100, 64);
     ck_assert_uint_eq(last.depth, 64);
-    ck_assert_uint_eq(last.flags, PSC_SITE_CUT);
-    ck_assert_int_eq(memcmp(last.ours, last.theirs, 64 * sizeof(uint64_t)), 0);
+    ck_assert_uint_eq(last.flags, PSC_SITE_SKIPPED);
+    ck_assert_int_eq(memcmp(last.ours, last.theirs, 48 * sizeof(uint64_t)), 0);
     walk_deep(0, FRAMES_MAX);
     uint32_t whole = last.depth;
     walk_deep(0, whole);
     ck_assert_uint_eq(last.flags, 0);
     walk_deep(0, whole - 1);
+    ck_assert_uint_eq(last.flags, PSC_SITE_SKIPPED);
+    walk_deep(50, 3);
+    ck_assert_uint_eq(last.depth, 3);
     ck_assert_uint_eq(last.flags, PSC_SITE_CUT);
     walk_deep(0, 0);
     ck_assert_uint_eq(last.depth, 0);
