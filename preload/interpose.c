@@ -63,7 +63,6 @@ static void *alloc_aligned(size_t alignment, size_t bytes) {
 PSC_NOINLINE static void free_otherwise(void *p) {
     if (psc_preload_recording()) {
         psc_record_free(p);
-        psc_heap_free(p);
     } else if (psc_heap_open == psc_heap_self) { /* the fast path has been tried */
         psc_heap_free_slowly(p);
     } else {

@@ -1,13 +1,14 @@
 #include "preload/record.h"
 
 #include "core/base/os.h"
+#include "core/heap/fast.h"
 
 _Static_assert(sizeof(struct psc_tags) <= sizeof(struct psc_note), "tags fit the heap's note");
 _Static_assert(PSC_CLASS_COUNT < PSC_CLASS_LARGE, "classes fit the trace");
 _Static_assert(PSC_ARENA_SLOTS == PSC_SLOTS, "arenas fit the trace");
 _Static_assert(PSC_OCCUPANCY_BINS == PSC_OCCUPANCY_STEPS, "snapshots take the heap's steps");
 
-static struct psc_tags *tags_in(struct psc_note *note) {
+PSC_INLINE struct psc_tags *tags_in(struct psc_note *note) {
     return (struct psc_tags *)note->words;
 }
 
@@ -16,8 +17,8 @@ static uint32_t wire_class(uint32_t class_index) {
 }
 
 /* NULL: the pool has none in this epoch. */
-static uint64_t *tags_of(const struct psc_block *block, uint32_t epoch) {
-    struct psc_tags *tags = tags_in(block->note);
+PSC_INLINE uint64_t *tags_of(struct psc_note *note, uint32_t epoch) {
+    struct psc_tags *tags = tags_in(note);
     return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? tags->tags : NULL;
 }
 
@@ -33,32 +34,58 @@ static uint64_t *attach(const void *p, const struct psc_block *block) {
     return attached;
 }
 
-/* Only the owner of a pool allocates from it, so only the owner attaches. */
-void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start) {
-    uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
-    if (epoch == 0) {
-        return;
-    }
+/* Tags are attached at need. Only the owner of a pool allocates from it, so only the owner attaches. */
+static PSC_NOINLINE void record_alloc_slowly(void *p, size_t bytes, uint32_t epoch,
+                                             const struct psc_unwind_start *start) {
     struct psc_block block;
     psc_heap_block(p, &block);
-    uint64_t *tags = tags_of(&block, epoch);
+    uint64_t *tags = tags_of(block.note, epoch);
     if (tags == NULL) {
         tags = attach(p, &block);
     }
     psc_track_alloc_from(start, tags, block.index, wire_class(block.class_index), bytes, block.bytes);
 }
 
-static void record_free(const struct psc_block *block, uint32_t epoch) {
-    psc_track_free(tags_of(block, epoch), block->index, wire_class(block->class_index), block->bytes);
+void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start) {
+    struct psc_pool *pool;
+    uint64_t index;
+    uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
+    if (epoch == 0) {
+        return;
+    }
+    uint64_t *tags = psc_fast_locate(psc_heap_self, p, &pool, &index) ? tags_of(psc_pool_note(pool), epoch) : NULL;
+    if (PSC_UNLIKELY(tags == NULL)) {
+        record_alloc_slowly(p, bytes, epoch, start);
+        return;
+    }
+    psc_track_alloc_from(start, tags, (uint32_t)index, pool->class_index, bytes, pool->block_bytes);
 }
 
-void psc_record_free(void *p) {
+static void record_free(const struct psc_block *block, uint32_t epoch) {
+    psc_track_free(tags_of(block->note, epoch), block->index, wire_class(block->class_index), block->bytes);
+}
+
+static PSC_NOINLINE void free_slowly(void *p) {
     uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
     if (epoch != 0) {
         struct psc_block block;
         psc_heap_block(p, &block);
         record_free(&block, epoch);
     }
+    psc_heap_free(p);
+}
+
+void psc_record_free(void *p) {
+    struct psc_place place;
+    uint32_t epoch = psc_track_epoch();
+    if (PSC_UNLIKELY(epoch == 0 || !psc_fast_find(psc_heap_self, p, &place))) {
+        free_slowly(p);
+        return;
+    }
+    struct psc_pool *pool = place.pool;
+    psc_track_free(tags_of(psc_pool_note(pool), epoch), (uint32_t)place.index, pool->class_index, pool->block_bytes);
+    place.bits = PSC_LOAD(place.word); /* a signal handler may have freed another one */
+    psc_fast_put(&place);
 }
 
 void *psc_record_resize(void *p, size_t bytes, const struct psc_unwind_start *start) {

@@ -8,7 +8,7 @@
 /* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. `start`: captured in the function that
  * the program called, so that the stack is walked from there. */
 void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start);
-/* The block p (may be NULL) is about to be freed. */
+/* Frees the block p, which may be NULL. */
 void psc_record_free(void *p);
 /* psc_heap_resize for a block that is recorded: counts as a free and an allocation when it succeeds. */
 void *psc_record_resize(void *p, size_t bytes, const struct psc_unwind_start *start);

@@ -79,9 +79,17 @@ PSC_INLINE void psc_pool_count_free(struct psc_pool *pool) {
     }
 }
 
+/* A pool's descriptor stands in its arena's, by its first slot, and so does its note. */
+PSC_INLINE struct psc_note *psc_pool_note(struct psc_pool *pool) {
+    uint32_t slot = pool->order % PSC_SLOTS;
+    char *arena = (char *)(pool - slot) - offsetof(struct psc_arena, pools);
+    return &((struct psc_arena *)(void *)arena)->notes[slot];
+}
+
 /* A live block of a heap's own pool: where its bit is in `free`. */
 struct psc_place {
     struct psc_pool *pool;
+    uint64_t index;
     uint64_t *word;
     uint64_t bits; /* of *word */
     uint64_t bit;
@@ -99,10 +107,22 @@ PSC_INLINE bool psc_fast_find(struct psc_heap *heap, const void *p, struct psc_p
         return false;
     }
     place->pool = pool;
+    place->index = index;
     place->word = &pool->free[index / 64];
     place->bits = *place->word;
     place->bit = (uint64_t)1 << (index % 64);
     return PSC_LIKELY(((place->bits | psc_pool_at_hand(pool, place->word)) & place->bit) == 0);
+}
+
+/* For a block that the heap has just handed out. False: it has to be looked for otherwise. */
+PSC_INLINE bool psc_fast_locate(struct psc_heap *heap, const void *p, struct psc_pool **pool, uint64_t *index) {
+    *pool = PSC_LOAD(psc_slot_pool(p));
+    if (PSC_UNLIKELY(*pool == NULL || PSC_LOAD(&(*pool)->owner) != (uintptr_t)heap)) {
+        return false;
+    }
+    uint64_t offset = (uintptr_t)p - (uintptr_t)(*pool)->base;
+    psc_pool_divide(*pool, offset, index);
+    return offset < (*pool)->carved_bytes;
 }
 
 PSC_INLINE void psc_fast_put(const struct psc_place *place) {

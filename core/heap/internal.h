@@ -67,7 +67,6 @@ void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap);
 /* Blocks that are not free: by its bits, or by what its state tells. Any thread, racily. */
 uint32_t psc_pool_count_used(const struct psc_pool *pool);
 uint32_t psc_pool_used(const struct psc_pool *pool);
-struct psc_note *psc_pool_note(const struct psc_pool *pool);
 /* Makes more blocks of the pool available: up to the end of the pages that are there, or of `ahead` next ones. False:
  * all are carved. */
 bool psc_pool_carve(struct psc_pool *pool, uint32_t ahead);

@@ -36,10 +36,6 @@ void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap) {
     }
 }
 
-struct psc_note *psc_pool_note(const struct psc_pool *pool) {
-    return &psc_radix_arena(pool->base)->notes[pool->order % PSC_SLOTS];
-}
-
 uint64_t psc_pool_committed(const struct psc_pool *pool) {
     uint64_t carved = PSC_LOAD(&pool->carved_bytes);
     uint64_t pages = carved > 0 ? psc_round_up(psc_pool_colour(pool) + carved, PSC_PAGE_BYTES) : 0;

@@ -7,98 +7,8 @@
 /* The clocks of two threads differ by their batches: a block may seem to be born after now, by this much at most. */
 #define AGE_BEHIND ((uint64_t)1 << 30)
 
-static struct psc_wire_counters *counters(void) {
+PSC_INLINE struct psc_wire_counters *counters(void) {
     return &psc_track.header->counters;
-}
-
-/* ---- batches ------------------------------------------------------------------------------------------------- */
-
-/* The epoch rises last: rows that change after it keep their figures as of this peak. */
-static void raise_peak(int64_t live, uint64_t clock) {
-    struct psc_wire_counters *c = counters();
-    uint64_t peak = PSC_LOAD(&c->peak_live_bytes);
-    while (live > (int64_t)peak) {
-        if (__atomic_compare_exchange_n(&c->peak_live_bytes, &peak, (uint64_t)live, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
-            PSC_STORE(&c->peak_clock_bytes, clock);
-            __atomic_fetch_add(&c->peak_epoch, 1, __ATOMIC_RELEASE);
-            return;
-        }
-    }
-}
-
-void psc_track_batch_flush(struct psc_track_thread *thread) {
-    struct psc_wire_counters *c = counters();
-    uint64_t clock = PSC_ADD(&c->clock_bytes, thread->batch_clock) + thread->batch_clock;
-    uint64_t live = PSC_ADD(&c->live_bytes, (uint64_t)thread->batch_live) + (uint64_t)thread->batch_live;
-    thread->batch_clock = 0;
-    thread->batch_live = 0;
-    thread->batch_moved = 0;
-    raise_peak((int64_t)live, clock);
-}
-
-static PSC_NOINLINE void flush_and_snapshot(struct psc_track_thread *thread) {
-    uint64_t now = psc_os_monotonic_ns();
-    psc_track_batch_flush(thread);
-    PSC_STORE(&counters()->last_event_ns, now);
-    psc_track_snapshot_take_due(now);
-}
-
-/* ---- rows ---------------------------------------------------------------------------------------------------- */
-
-static struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32_t site) {
-    uint32_t number = site / PSC_BOOK_ROWS;
-    struct psc_track_leaf *leaf = thread->leaves[number / PSC_TRACK_LEAF_BOOKS];
-    struct psc_wire_book *book = leaf != NULL ? leaf->books[number % PSC_TRACK_LEAF_BOOKS] : NULL;
-    if (PSC_UNLIKELY(book == NULL)) {
-        book = psc_track_book_open(thread, site);
-    }
-    return book != NULL ? &book->rows[site % PSC_BOOK_ROWS] : NULL;
-}
-
-/* Before the first change of a row after a peak. */
-static void keep_peak(struct psc_wire_row *row) {
-    uint32_t epoch = (uint32_t)PSC_LOAD_ACQUIRE(&counters()->peak_epoch);
-    if (row->peak_epoch != epoch) {
-        PSC_STORE(&row->at_peak_bytes, row->alloc_bytes - row->free_bytes);
-        PSC_STORE(&row->at_peak_count, row->alloc_count - row->free_count);
-        PSC_STORE_RELEASE(&row->peak_epoch, epoch);
-    }
-}
-
-static void add_alloc(struct psc_track_thread *thread, struct psc_wire_row *row, uint32_t class_index, uint64_t bytes) {
-    keep_peak(row);
-    PSC_OWN_ADD(&row->alloc_bytes, bytes);
-    PSC_OWN_ADD(&row->alloc_count, 1);
-    PSC_OWN_ADD(&thread->wire->class_allocs[class_index], 1);
-    thread->batch_clock += bytes;
-    thread->batch_live += (int64_t)bytes;
-    thread->batch_moved += bytes;
-}
-
-static uint64_t clock_of(const struct psc_track_thread *thread) {
-    return PSC_LOAD(&counters()->clock_bytes) + thread->batch_clock;
-}
-
-static uint64_t age_of(const struct psc_track_thread *thread, uint64_t tag) {
-    uint64_t age = psc_tag_age(tag, clock_of(thread));
-    return age < AGE_RANGE - AGE_BEHIND ? age : 0;
-}
-
-static void add_free(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag, uint32_t class_index,
-                     uint64_t bytes) {
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
-    keep_peak(row);
-    PSC_OWN_ADD(&row->free_bytes, bytes);
-    PSC_OWN_ADD(&row->free_count, 1);
-    PSC_OWN_ADD(age, 1);
-    PSC_OWN_ADD(&thread->wire->class_frees[class_index], 1);
-    thread->batch_live -= (int64_t)bytes;
-    thread->batch_moved += bytes;
-}
-
-static uint32_t class_row(uint64_t class_index) {
-    return class_index < PSC_CLASSES_MAX ? (uint32_t)class_index : PSC_CLASS_LARGE;
 }
 
 /* ---- what cannot be recorded --------------------------------------------------------------------------------- */
@@ -144,17 +54,137 @@ static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block
     PSC_STORE(&psc_track_self.deferred_count, place + 1);
 }
 
+/* ---- batches ------------------------------------------------------------------------------------------------- */
+
+/* The epoch rises last: rows that change after it keep their figures as of this peak. */
+static void raise_peak(int64_t live, uint64_t clock) {
+    struct psc_wire_counters *c = counters();
+    uint64_t peak = PSC_LOAD(&c->peak_live_bytes);
+    while (live > (int64_t)peak) {
+        if (__atomic_compare_exchange_n(&c->peak_live_bytes, &peak, (uint64_t)live, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+            PSC_STORE(&c->peak_clock_bytes, clock);
+            __atomic_fetch_add(&c->peak_epoch, 1, __ATOMIC_RELEASE);
+            return;
+        }
+    }
+}
+
+void psc_track_batch_flush(struct psc_track_thread *thread) {
+    struct psc_wire_counters *c = counters();
+    uint64_t grown = thread->batch_allocated - thread->batch_freed;
+    uint64_t clock = PSC_ADD(&c->clock_bytes, thread->batch_allocated) + thread->batch_allocated;
+    uint64_t live = PSC_ADD(&c->live_bytes, grown) + grown;
+    thread->batch_allocated = 0;
+    thread->batch_freed = 0;
+    raise_peak((int64_t)live, clock);
+}
+
+static PSC_NOINLINE void flush_and_snapshot(struct psc_track_thread *thread) {
+    uint64_t now = psc_os_monotonic_ns();
+    psc_track_batch_flush(thread);
+    PSC_STORE(&counters()->last_event_ns, now);
+    psc_track_snapshot_take_due(now);
+}
+
+PSC_INLINE bool is_full(const struct psc_track_thread *thread) {
+    return thread->batch_allocated + thread->batch_freed >= PSC_TRACK_BATCH_BYTES;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------- */
+
+PSC_INLINE struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32_t site) {
+    uint32_t number = site / PSC_BOOK_ROWS;
+    struct psc_track_leaf *leaf = thread->leaves[number / PSC_TRACK_LEAF_BOOKS];
+    struct psc_wire_book *book = leaf != NULL ? leaf->books[number % PSC_TRACK_LEAF_BOOKS] : NULL;
+    if (PSC_UNLIKELY(book == NULL)) {
+        book = psc_track_book_open(thread, site);
+    }
+    return book != NULL ? &book->rows[site % PSC_BOOK_ROWS] : NULL;
+}
+
+/* The row of the stack that was just walked. What the thread has found once it finds again by the hash alone: 64 bits
+ * tell a million sites apart, but for one chance in 10^7. */
+static PSC_NOINLINE struct psc_wire_row *learn_row(struct psc_track_thread *thread, uint64_t hash, uint32_t *site) {
+    int saved = errno;
+    *site = psc_track_site_intern(thread, hash);
+    struct psc_wire_row *row = find_row(thread, *site);
+    if (row != NULL && *site != PSC_SITE_UNKNOWN) {
+        *psc_track_known_of(thread, hash) = (struct psc_track_known){hash, row, *site};
+    } else if (row != NULL) {
+        count_dropped();
+    }
+    errno = saved;
+    return row;
+}
+
+PSC_INLINE struct psc_wire_row *row_of_stack(struct psc_track_thread *thread, uint64_t hash, uint32_t *site) {
+    const struct psc_track_known *known = psc_track_known_of(thread, hash);
+    if (PSC_UNLIKELY(known->hash != hash)) {
+        return learn_row(thread, hash, site);
+    }
+    *site = (uint32_t)known->site;
+    return known->row;
+}
+
+static PSC_NOINLINE void keep_as_of_peak(struct psc_wire_row *row, uint32_t epoch) {
+    PSC_STORE(&row->at_peak_bytes, row->alloc_bytes - row->free_bytes);
+    PSC_STORE(&row->at_peak_count, row->alloc_count - row->free_count);
+    PSC_STORE_RELEASE(&row->peak_epoch, epoch);
+}
+
+/* Before the first change of a row after a peak. */
+PSC_INLINE void keep_peak(struct psc_wire_row *row) {
+    uint32_t epoch = (uint32_t)PSC_LOAD_ACQUIRE(&counters()->peak_epoch);
+    if (PSC_UNLIKELY(row->peak_epoch != epoch)) {
+        keep_as_of_peak(row, epoch);
+    }
+}
+
+PSC_INLINE void add_alloc(struct psc_track_thread *thread, struct psc_wire_row *row, uint32_t class_index,
+                          uint64_t bytes) {
+    keep_peak(row);
+    PSC_OWN_STEP(&row->alloc_bytes, bytes);
+    PSC_OWN_STEP(&row->alloc_count, 1);
+    PSC_OWN_STEP(&thread->wire->class_allocs[class_index], 1);
+    thread->batch_allocated += bytes;
+}
+
+PSC_INLINE uint64_t clock_of(const struct psc_track_thread *thread) {
+    return PSC_LOAD(&counters()->clock_bytes) + thread->batch_allocated;
+}
+
+PSC_INLINE uint64_t age_of(const struct psc_track_thread *thread, uint64_t tag) {
+    uint64_t age = psc_tag_age(tag, clock_of(thread));
+    return age < AGE_RANGE - AGE_BEHIND ? age : 0;
+}
+
+PSC_INLINE void add_free(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag, uint32_t class_index,
+                         uint64_t bytes) {
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
+    keep_peak(row);
+    PSC_OWN_STEP(&row->free_bytes, bytes);
+    PSC_OWN_STEP(&row->free_count, 1);
+    PSC_OWN_STEP(age, 1);
+    PSC_OWN_STEP(&thread->wire->class_frees[class_index], 1);
+    thread->batch_freed += bytes;
+}
+
+PSC_INLINE uint32_t class_row(uint64_t class_index) {
+    return class_index < PSC_CLASSES_MAX ? (uint32_t)class_index : PSC_CLASS_LARGE;
+}
+
 /* ---- events -------------------------------------------------------------------------------------------------- */
 
-static bool record_free(struct psc_track_thread *thread, uint64_t tag, uint64_t class_index, uint64_t block_bytes,
-                        bool temporary) {
+PSC_INLINE bool record_free(struct psc_track_thread *thread, uint64_t tag, uint64_t class_index, uint64_t block_bytes,
+                            bool temporary) {
     struct psc_wire_row *row = find_row(thread, psc_tag_site(tag));
-    if (row == NULL) {
+    if (PSC_UNLIKELY(row == NULL)) {
         return false;
     }
     add_free(thread, row, tag, class_row(class_index), block_bytes - psc_tag_slack(tag));
     if (temporary) {
-        PSC_OWN_ADD(&row->temporary_count, 1);
+        PSC_OWN_STEP(&row->temporary_count, 1);
     }
     return true;
 }
@@ -173,32 +203,52 @@ static PSC_COLD void count_deferred(struct psc_track_thread *thread) {
     }
 }
 
-static void finish(struct psc_track_thread *thread) {
+/* The thread's batch is full, a handler left something, or the thread has no struct of its own. */
+static PSC_NOINLINE void finish_slowly(struct psc_track_thread *thread) {
+    int saved = errno;
     if (thread != NULL) {
-        if (PSC_UNLIKELY(PSC_LOAD(&psc_track_self.deferred_count) != 0)) {
-            count_deferred(thread);
-        }
-        if (PSC_UNLIKELY(thread->batch_moved >= PSC_TRACK_BATCH_BYTES)) {
+        count_deferred(thread);
+        if (is_full(thread)) {
             flush_and_snapshot(thread);
         }
-        if (PSC_UNLIKELY(psc_track_self.thread == NULL)) {
+        if (psc_track_self.thread == NULL) {
             psc_track_thread_give(thread);
         }
     }
     psc_track_leave();
+    errno = saved;
+}
+
+PSC_INLINE void finish(struct psc_track_thread *thread) {
+    if (PSC_UNLIKELY(psc_track_self.thread == NULL || PSC_LOAD(&psc_track_self.deferred_count) != 0 ||
+                     is_full(thread))) {
+        finish_slowly(thread);
+    } else {
+        psc_track_leave();
+    }
+}
+
+static PSC_NOINLINE struct psc_track_thread *get_thread_slowly(void) {
+    int saved = errno;
+    struct psc_track_thread *thread = psc_track_thread_get();
+    errno = saved;
+    return thread;
+}
+
+/* NULL: no room for one. */
+PSC_INLINE struct psc_track_thread *get_thread(void) {
+    struct psc_track_thread *thread = psc_track_self.thread;
+    return PSC_LIKELY(thread != NULL) ? thread : get_thread_slowly();
 }
 
 /* The tag comes last: a tag that can be seen has been counted. */
-static bool record_alloc(struct psc_track_thread *thread, const struct psc_unwind_start *start, uint64_t *tag,
-                         uint32_t class_index, size_t requested, size_t block_bytes) {
+PSC_INLINE bool record_alloc(struct psc_track_thread *thread, const struct psc_unwind_start *start, uint64_t *tag,
+                             uint32_t class_index, size_t requested, size_t block_bytes) {
+    uint32_t site;
     uint64_t hash = psc_unwind_follow(&thread->stack, psc_track.depth, start);
-    uint32_t site = psc_track_site_intern(thread, hash);
-    struct psc_wire_row *row = find_row(thread, site);
-    if (row == NULL) {
+    struct psc_wire_row *row = row_of_stack(thread, hash, &site);
+    if (PSC_UNLIKELY(row == NULL)) {
         return false;
-    }
-    if (PSC_UNLIKELY(site == PSC_SITE_UNKNOWN)) {
-        count_dropped();
     }
     uint32_t slack = block_bytes - requested < SLACK_MAX ? (uint32_t)(block_bytes - requested) : SLACK_MAX;
     add_alloc(thread, row, class_row(class_index), block_bytes - slack);
@@ -209,17 +259,16 @@ static bool record_alloc(struct psc_track_thread *thread, const struct psc_unwin
 
 void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, uint32_t index, uint32_t class_index,
                           size_t requested, size_t block_bytes) {
-    int saved = errno;
-    if (tags == NULL || !psc_track_enter()) {
+    if (PSC_UNLIKELY(tags == NULL || !psc_track_enter())) {
         drop_alloc(tags);
         return;
     }
-    struct psc_track_thread *thread = psc_track_thread_get();
-    if (thread == NULL || !record_alloc(thread, start, &tags[index], class_index, requested, block_bytes)) {
+    struct psc_track_thread *thread = get_thread();
+    if (PSC_UNLIKELY(thread == NULL ||
+                     !record_alloc(thread, start, &tags[index], class_index, requested, block_bytes))) {
         drop_alloc(tags);
     }
     finish(thread);
-    errno = saved;
 }
 
 PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested,
@@ -229,30 +278,34 @@ PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class
     psc_track_alloc_from(&start, tags, index, class_index, requested, block_bytes);
 }
 
+/* Whether it is that of the thread's last allocation. */
+PSC_INLINE bool take_last_tag(struct psc_track_thread *thread, const uint64_t *tag) {
+    bool last = thread->last_tag == tag;
+    if (last) {
+        thread->last_tag = NULL;
+    }
+    return last;
+}
+
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {
-    if (tags == NULL) {
+    if (PSC_UNLIKELY(tags == NULL)) {
         count_unrecorded_free();
         return;
     }
     uint64_t tag = PSC_LOAD(&tags[index]);
-    if (tag == 0) {
+    if (PSC_UNLIKELY(tag == 0)) {
         free_untagged(tags);
         return;
     }
     PSC_STORE(&tags[index], 0);
-    if (!psc_track_enter()) {
+    if (PSC_UNLIKELY(!psc_track_enter())) {
         defer_free(tag, class_index, block_bytes);
         return;
     }
-    int saved = errno;
-    struct psc_track_thread *thread = psc_track_thread_get();
-    bool temporary = thread != NULL && thread->last_tag == &tags[index];
-    if (temporary) {
-        thread->last_tag = NULL;
-    }
-    if (thread == NULL || !record_free(thread, tag, class_index, block_bytes, temporary)) {
+    struct psc_track_thread *thread = get_thread();
+    if (PSC_UNLIKELY(thread == NULL ||
+                     !record_free(thread, tag, class_index, block_bytes, take_last_tag(thread, &tags[index])))) {
         count_dropped();
     }
     finish(thread);
-    errno = saved;
 }

@@ -141,7 +141,7 @@ static uint32_t find_or_add(const struct stack *stack) {
     return id;
 }
 
-static uint32_t find_site(struct psc_track_thread *thread, uint64_t hash) {
+uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash) {
     struct psc_unwind_stack *walked = &thread->stack;
     if (walked->depth == 0) {
         return PSC_SITE_UNKNOWN;
@@ -149,20 +149,6 @@ static uint32_t find_site(struct psc_track_thread *thread, uint64_t hash) {
     struct stack stack = {psc_unwind_addresses(walked), hash, walked->depth, walked->flags};
     uint32_t id = find(PSC_LOAD_ACQUIRE(&sites), &stack);
     return id != PSC_SITE_NONE ? id : find_or_add(&stack);
-}
-
-/* What the thread has found once it finds again by the hash alone: 64 bits tell a million sites apart, but for one
- * chance in 10^7. */
-uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash) {
-    struct psc_track_known *known = &thread->known[hash % PSC_TRACK_KNOWN];
-    if (PSC_LIKELY(known->hash == hash)) {
-        return (uint32_t)known->site;
-    }
-    uint32_t site = find_site(thread, hash);
-    if (site != PSC_SITE_UNKNOWN) {
-        *known = (struct psc_track_known){hash, site};
-    }
-    return site;
 }
 
 bool psc_track_site_begin(void) {

@@ -117,6 +117,7 @@ static struct psc_wire_book *make_book(uint32_t thread_index, uint32_t site) {
 }
 
 struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint32_t site) {
+    int saved = errno;
     uint32_t number = site / PSC_BOOK_ROWS;
     struct psc_track_leaf **leaf = &thread->leaves[number / PSC_TRACK_LEAF_BOOKS];
     if (*leaf == NULL) {
@@ -128,6 +129,7 @@ struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint3
     }
     struct psc_wire_book **book = &(*leaf)->books[number % PSC_TRACK_LEAF_BOOKS];
     *book = make_book(thread->index, site);
+    errno = saved;
     return *book;
 }
 

@@ -51,9 +51,10 @@ struct psc_track_leaf {
     struct psc_wire_book *books[PSC_TRACK_LEAF_BOOKS]; /* [owner] */
 };
 
-/* A site and the hash of its stack. */
+/* A site that the thread has used lately: the hash of its stack, 0 if none, and the thread's row for it. */
 struct psc_track_known {
     uint64_t hash;
+    struct psc_wire_row *row;
     uint64_t site;
 };
 
@@ -62,9 +63,8 @@ struct psc_track_thread {
     uint32_t index;                     /* [fixed] of `wire` in the table of threads */
     struct psc_track_thread *next_free; /* [thread] */
     uint64_t *last_tag;                 /* [owner] of the last allocation, while it lives; never read through */
-    uint64_t batch_clock;               /* [owner] allocated bytes of the batch */
-    int64_t batch_live;                 /* [owner] allocated - freed */
-    uint64_t batch_moved;               /* [owner] allocated + freed */
+    uint64_t batch_allocated;           /* [owner] bytes of the batch */
+    uint64_t batch_freed;               /* [owner] */
     struct psc_track_leaf *leaves[PSC_TRACK_LEAVES]; /* [owner] */
     struct psc_track_known known[PSC_TRACK_KNOWN];   /* [owner] by hash: sites that this thread has used lately */
     struct psc_unwind_stack stack;                   /* [owner] of its last allocation */
@@ -215,7 +215,7 @@ void psc_track_private_reset(void);
  * with psc_track_thread_give after the event. NULL: no room. The caller is busy. */
 struct psc_track_thread *psc_track_thread_get(void);
 void psc_track_thread_give(struct psc_track_thread *thread);
-/* Opens the book of a site, NULL: no room. */
+/* Opens the book of a site, NULL: no room; recording has stopped. */
 struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint32_t site);
 void psc_track_thread_reset(void);
 
@@ -225,6 +225,10 @@ void psc_track_thread_reset(void);
 bool psc_track_site_begin(void);
 /* The site of thread->stack, whose hash is given; PSC_SITE_UNKNOWN if there is no room for it. */
 uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash);
+/* Where the thread notes it for the next time. */
+PSC_INLINE struct psc_track_known *psc_track_known_of(struct psc_track_thread *thread, uint64_t hash) {
+    return &thread->known[hash % PSC_TRACK_KNOWN];
+}
 /* Makes rows for modules of these frames that have none. Under the site lock. */
 void psc_track_module_note(const uint64_t *frames, uint32_t depth);
 
