@@ -21,7 +21,7 @@ static struct psc_lock boot_lock;
 static struct psc_options options;
 static pthread_key_t thread_key;
 static bool thread_key_made;
-static PSC_TLS bool booting; /* by this thread: what it allocates meanwhile is not recorded */
+PSC_TLS bool psc_preload_booting;
 
 /* ---- threads --------------------------------------------------------------------------------------------------- */
 
@@ -143,11 +143,11 @@ static void boot(void) {
     }
 }
 
-PSC_COLD static void boot_once(void) {
-    if (booting || !libc_is_ready()) {
-        return;
+bool psc_preload_boot(void) {
+    if (psc_preload_booting || !libc_is_ready()) {
+        return false;
     }
-    booting = true;
+    psc_preload_booting = true;
     int saved = errno;
     psc_lock_take(&boot_lock);
     if (PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW) {
@@ -155,14 +155,8 @@ PSC_COLD static void boot_once(void) {
     }
     psc_lock_release(&boot_lock);
     errno = saved;
-    booting = false;
-}
-
-bool psc_preload_recording(void) {
-    if (PSC_UNLIKELY(PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW)) {
-        boot_once();
-    }
-    return PSC_LOAD_ACQUIRE(&psc_preload_state) == PSC_PRELOAD_RECORDING && !booting;
+    psc_preload_booting = false;
+    return PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_RECORDING;
 }
 
 /* ---- the executable brings its own malloc ---------------------------------------------------------------------- */
@@ -178,11 +172,11 @@ static bool program_uses_ours(void) {
     if (alloc == NULL || release == NULL) {
         return true;
     }
-    booting = true; /* a block that nobody asked for is not recorded */
+    psc_preload_booting = true; /* a block that nobody asked for is not recorded */
     void *p = alloc(1);
     bool ours = p == NULL || psc_heap_owns(p);
     release(p);
-    booting = false;
+    psc_preload_booting = false;
     return ours;
 }
 

@@ -14,8 +14,19 @@ enum psc_preload_state {
 /* Leaves NEW once, when libc is ready; any thread reads. */
 extern uint32_t psc_preload_state;
 
-/* True if allocations are to be recorded. Reads the options and begins the trace when called for the first time. */
-bool psc_preload_recording(void);
+extern PSC_TLS bool psc_preload_booting; /* by this thread: what it allocates meanwhile is not recorded */
+
+/* Reads the options and begins the trace, if that is to be done. Whether allocations are to be recorded. */
+PSC_COLD bool psc_preload_boot(void);
+
+/* True if allocations are to be recorded. */
+PSC_INLINE bool psc_preload_recording(void) {
+    uint32_t state = PSC_LOAD_ACQUIRE(&psc_preload_state);
+    if (PSC_UNLIKELY(state == PSC_PRELOAD_NEW)) {
+        return psc_preload_boot();
+    }
+    return state == PSC_PRELOAD_RECORDING && !psc_preload_booting;
+}
 
 /* The program brings its own malloc, and ours is not to meddle. */
 bool psc_preload_is_passive(void);

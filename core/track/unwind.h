@@ -52,12 +52,13 @@ uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind
 #define PSC_UNWIND_WINDOW 1024
 #define PSC_UNWIND_FRESH (PSC_UNWIND_WINDOW / 2)
 #define PSC_UNWIND_OUTER_MAX (PSC_UNWIND_DEPTH_MAX / 4)
-#define PSC_UNWIND_MEMOS 1024
-#define PSC_UNWIND_MEMO_WORDS 16
+#define PSC_UNWIND_MEMO_SETS 512
+#define PSC_UNWIND_MEMO_WAYS 2
+#define PSC_UNWIND_MEMO_WORDS 19
 
 /* A word of the stack, and what it held. */
 struct psc_unwind_word {
-    uint64_t slot; /* where it is, a multiple of 8. Bit 0: of a frame in the window, psc_unwind_facts.fp_slot counts */
+    uint64_t slot;
     uint64_t value;
 };
 
@@ -67,6 +68,8 @@ struct psc_unwind_facts {
     uint64_t fp;      /* frame pointer of the function returned to */
     uint64_t fp_slot; /* where that stands; 0: the function called has not changed it */
     bool fp_matters;  /* a step further out needs it */
+    bool fp_checked;  /* it matters, and fp_slot is not 0 */
+    uint16_t checks;  /* frames with fp_checked from the outermost to this one */
 };
 
 /* A frame that a walk stepped to. */
@@ -88,14 +91,21 @@ struct psc_unwind_memo {
     uint8_t frames;         /* return addresses into the program among them */
     uint64_t sum;           /* hash at the last frame = hash at the joined frame * factor + sum */
     uint64_t factor;
-    uint64_t fp;      /* at the start, if it matters */
-    uint64_t join_fp; /* at the joined frame, if known */
-    bool fp_matters;  /* to the steps */
+    uint64_t fp;         /* at the start, if it matters */
+    uint64_t join_fp;    /* at the joined frame, if known */
+    uint32_t are_frames; /* bit per word: a return address into the program; else one of ours, or a frame pointer */
+    bool fp_matters;     /* to the steps */
     bool join_fp_known;
-    uint64_t word[PSC_UNWIND_MEMO_WORDS]; /* see core/track/unwind_follow.c */
+    uint16_t distance[PSC_UNWIND_MEMO_WORDS]; /* from sp to each word, in words */
+    uint64_t value[PSC_UNWIND_MEMO_WORDS];
 };
 
-_Static_assert(sizeof(struct psc_unwind_memo) == 192, "three cache lines");
+_Static_assert(sizeof(struct psc_unwind_memo) == 256, "most use half of it: two cache lines");
+
+/* Memos of the places that fall together. */
+struct psc_unwind_set {
+    struct psc_unwind_memo ways[PSC_UNWIND_MEMO_WAYS];
+};
 
 /* A stack as it was when it was last walked. One thread uses it at a time; all zero is a good start. */
 struct psc_unwind_stack {
@@ -119,7 +129,8 @@ struct psc_unwind_stack {
     struct psc_unwind_word bottom[PSC_UNWIND_OUTER_MAX]; /* goes round: the outermost is before bottom_next */
     struct psc_unwind_fresh fresh[PSC_UNWIND_FRESH];     /* scratch */
     uint64_t addresses[PSC_UNWIND_DEPTH_MAX];            /* see psc_unwind_addresses */
-    struct psc_unwind_memo memos[PSC_UNWIND_MEMOS];      /* by place */
+    uint32_t turn;                                       /* which way a new memo takes */
+    struct psc_unwind_set sets[PSC_UNWIND_MEMO_SETS];    /* by place */
 };
 
 /* The same walk as psc_unwind_walk. The stack is then that of now; returns a hash of its frames, depth and flags, not

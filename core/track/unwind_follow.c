@@ -1,16 +1,5 @@
 #include "core/track/unwind_walk.h"
 
-/* A word of a memo: 16 bits distance from the stack pointer in words, 1 bit kind, 47 bits value. All addresses in
- * programs have 47 bits, and so has a frame pointer that is one. */
-#define VALUE_BITS 47
-#define VALUE_MASK ((UINT64_C(1) << VALUE_BITS) - 1)
-#define DISTANCE_SHIFT 48
-#define DISTANCE_MAX 0xffffu
-#define IS_FRAME                                                                                                       \
-    (UINT64_C(1) << VALUE_BITS) /* a return address into the program; else one of ours, or a frame pointer */
-
-#define FP_COUNTS UINT64_C(1) /* in psc_unwind_word.slot */
-
 _Static_assert(PSC_UNWIND_FRESH > PSC_UNWIND_DEPTH_MAX, "what is kept innermost is in the window");
 _Static_assert(PSC_UNWIND_WINDOW <= UINT16_MAX, "a memo knows a place in the window");
 
@@ -59,18 +48,32 @@ static uint64_t hash_listed(uint64_t hash, const uint64_t *addresses, uint32_t c
 
 /* ---- is the window as the stack is? ------------------------------------------------------------------------------ */
 
-PSC_INLINE bool fp_holds(const struct psc_unwind_facts *facts) {
-    return psc_stack_read(facts->fp_slot) == facts->fp;
+PSC_INLINE bool word_holds(const struct psc_unwind_word *word) {
+    return psc_stack_read(word->slot) == word->value;
 }
 
-/* Of the frames from count - 1 outwards down to `lowest`: 0 if all stand where they stood, else 1 + the index of the
- * first one that does not. */
-PSC_INLINE uint32_t first_changed(const struct psc_unwind_stack *stack, uint32_t count, uint32_t lowest) {
+/* Both: of the frames from count - 1 outwards down to `lowest`, 0 if all stand where they stood, else 1 + the index of
+ * the first one that does not. */
+static PSC_NOINLINE uint32_t first_changed_with_fp(const struct psc_unwind_stack *stack, uint32_t count,
+                                                   uint32_t lowest) {
     for (uint32_t i = count; i-- > lowest;) {
-        const struct psc_unwind_word *word = &stack->words[i];
-        if (PSC_UNLIKELY(psc_stack_read(word->slot & ~FP_COUNTS) != word->value) ||
-            ((word->slot & FP_COUNTS) != 0 && !fp_holds(&stack->facts[i]))) {
+        const struct psc_unwind_facts *facts = &stack->facts[i];
+        if (!word_holds(&stack->words[i]) || (facts->fp_checked && psc_stack_read(facts->fp_slot) != facts->fp)) {
             return i + 1;
+        }
+    }
+    return 0;
+}
+
+PSC_INLINE uint32_t first_changed(const struct psc_unwind_stack *stack, uint32_t count, uint32_t lowest) {
+    if (PSC_UNLIKELY(count > 0 && stack->facts[count - 1].checks != 0)) {
+        return first_changed_with_fp(stack, count, lowest);
+    }
+    const struct psc_unwind_word *word = &stack->words[count], *end = &stack->words[lowest];
+    while (word > end) {
+        word--;
+        if (PSC_UNLIKELY(!word_holds(word))) {
+            return (uint32_t)(word - stack->words) + 1;
         }
     }
     return 0;
@@ -87,7 +90,7 @@ static bool outermost_hold(const struct psc_unwind_stack *stack, uint32_t max, u
     const struct psc_unwind_word *words = stack->hidden == 0 ? stack->words : stack->bottom;
     uint32_t count = stack->hidden == 0 ? outer_of(max) : stack->bottom_count;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t slot = words[i].slot & ~FP_COUNTS;
+        uint64_t slot = words[i].slot;
         if (limit == UINT64_MAX || slot < sp || slot >= limit || psc_stack_read(slot) != words[i].value) {
             return false;
         }
@@ -124,16 +127,16 @@ PSC_INLINE bool window_holds(const struct psc_unwind_stack *stack, uint32_t know
 
 /* ---- by memo ----------------------------------------------------------------------------------------------------- */
 
-PSC_INLINE struct psc_unwind_memo *memo_of(struct psc_unwind_stack *stack, const struct psc_unwind_start *start) {
+PSC_INLINE struct psc_unwind_set *set_of(struct psc_unwind_stack *stack, const struct psc_unwind_start *start) {
     uint64_t mixed = (start->sp ^ start->caller << 20) * HASH_FACTOR;
-    return &stack->memos[mixed >> 32 & (PSC_UNWIND_MEMOS - 1)];
+    return &stack->sets[mixed >> 40 & (PSC_UNWIND_MEMO_SETS - 1)];
 }
 
 PSC_INLINE bool memo_joins(const struct psc_unwind_stack *stack, const struct psc_unwind_memo *memo) {
     const struct psc_unwind_word *word = &stack->words[memo->join];
     const struct psc_unwind_facts *facts = &stack->facts[memo->join];
     uint64_t slot = memo->sp + 8 * (uint64_t)memo->join_distance;
-    return memo->join < stack->count && (word->slot & ~FP_COUNTS) == slot && psc_stack_read(slot) == word->value &&
+    return memo->join < stack->count && (word->slot) == slot && psc_stack_read(slot) == word->value &&
            (!facts->fp_matters || (memo->join_fp_known && memo->join_fp == facts->fp));
 }
 
@@ -144,9 +147,8 @@ PSC_INLINE bool memo_holds(const struct psc_unwind_stack *stack, const struct ps
         (memo->fp_matters && memo->fp != start->fp)) {
         return false;
     }
-    for (uint32_t i = 0; i < memo->words; i++) {
-        uint64_t word = memo->word[i];
-        if (psc_stack_read(start->sp + 8 * (word >> DISTANCE_SHIFT)) != (word & VALUE_MASK)) {
+    for (uint32_t i = 0, words = memo->words; i < words; i++) {
+        if (psc_stack_read(start->sp + 8 * (uint64_t)memo->distance[i]) != memo->value[i]) {
             return false;
         }
     }
@@ -174,7 +176,7 @@ struct follow {
 /* True: the cursor is at a frame of the window, and all from there to the outermost are as they were. */
 PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
     const struct psc_unwind_stack *stack = follow->stack;
-    while (follow->known > 0 && (stack->words[follow->known - 1].slot & ~FP_COUNTS) < slot) {
+    while (follow->known > 0 && (stack->words[follow->known - 1].slot) < slot) {
         follow->known--;
     }
     if (follow->known == 0) {
@@ -183,7 +185,7 @@ PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_curso
     uint32_t index = follow->known - 1;
     const struct psc_unwind_word *word = &stack->words[index];
     const struct psc_unwind_facts *facts = &stack->facts[index];
-    if ((word->slot & ~FP_COUNTS) != slot || word->value != cursor->at + 1 ||
+    if ((word->slot) != slot || word->value != cursor->at + 1 ||
         (facts->fp_matters && facts->fp != cursor->registers[PSC_REG_FP])) {
         return false;
     }
@@ -217,7 +219,6 @@ PSC_INLINE enum psc_step step_by_row(struct psc_unwind_cursor *cursor, uint32_t 
 
 static void bottom_add(struct psc_unwind_stack *stack, uint32_t outer, struct psc_unwind_word word) {
     if (outer > 0) {
-        word.slot &= ~FP_COUNTS;
         stack->bottom[stack->bottom_next] = word;
         stack->bottom_next = (stack->bottom_next + 1) % outer;
         stack->bottom_count += stack->bottom_count < outer;
@@ -310,7 +311,8 @@ static void set_fp(struct psc_unwind_stack *stack, uint32_t index, uint64_t fp, 
     facts->fp = fp;
     facts->fp_slot = fp_slot;
     facts->fp_matters = matters;
-    stack->words[index].slot = (stack->words[index].slot & ~FP_COUNTS) | (matters && fp_slot != 0 ? FP_COUNTS : 0);
+    facts->fp_checked = matters && fp_slot != 0;
+    facts->checks = (uint16_t)((index > 0 ? facts[-1].checks : 0) + facts->fp_checked);
 }
 
 /* A frame pointer matters where a step further out needs it that comes before one which finds it in the stack. Goes from
@@ -345,33 +347,37 @@ static void stack_up(struct follow *follow) {
 /* ---- into a memo ------------------------------------------------------------------------------------------------- */
 
 /* False: it does not fit. */
-static bool memo_add(struct psc_unwind_memo *memo, uint64_t slot, uint64_t value, uint64_t kind) {
+static bool memo_add(struct psc_unwind_memo *memo, uint64_t slot, uint64_t value, bool is_frame) {
     uint64_t distance = (slot - memo->sp) / 8;
-    if (memo->words == PSC_UNWIND_MEMO_WORDS || distance > DISTANCE_MAX || value > VALUE_MASK) {
+    if (memo->words == PSC_UNWIND_MEMO_WORDS || distance > UINT16_MAX) {
         return false;
     }
-    memo->word[memo->words++] = distance << DISTANCE_SHIFT | kind | value;
+    memo->distance[memo->words] = (uint16_t)distance;
+    memo->value[memo->words] = value;
+    memo->are_frames |= (uint32_t)is_frame << memo->words;
+    memo->frames += is_frame;
+    memo->words++;
     return true;
 }
 
 static bool memo_add_words(struct psc_unwind_memo *memo, const struct follow *follow) {
     for (uint32_t i = 0; i < follow->fresh; i++) {
         const struct psc_unwind_fresh *fresh = &follow->stack->fresh[i];
-        bool is_frame = i >= follow->own;
-        if (!memo_add(memo, fresh->word.slot, fresh->word.value, is_frame ? IS_FRAME : 0) ||
-            (fresh->fp_matters && fresh->fp_slot != 0 && !memo_add(memo, fresh->fp_slot, fresh->fp, 0))) {
+        if (!memo_add(memo, fresh->word.slot, fresh->word.value, i >= follow->own) ||
+            (fresh->fp_matters && fresh->fp_slot != 0 && !memo_add(memo, fresh->fp_slot, fresh->fp, false))) {
             return false;
         }
-        memo->frames += is_frame;
     }
-    return !memo->join_fp_known || follow->met_fp_slot == 0 || memo_add(memo, follow->met_fp_slot, follow->met_fp, 0);
+    return !memo->join_fp_known || follow->met_fp_slot == 0 ||
+           memo_add(memo, follow->met_fp_slot, follow->met_fp, false);
 }
 
 /* Remembers the steps that led to the known frame. */
-static void memo_make(struct psc_unwind_memo *memo, const struct follow *follow, const struct psc_unwind_start *start) {
-    const struct psc_unwind_stack *stack = follow->stack;
+static void memo_make(struct psc_unwind_set *set, const struct follow *follow, const struct psc_unwind_start *start) {
+    struct psc_unwind_stack *stack = follow->stack;
+    struct psc_unwind_memo *memo = &set->ways[stack->turn++ % PSC_UNWIND_MEMO_WAYS];
     uint32_t join = follow->known - 1, frames = follow->fresh - follow->own;
-    uint64_t slot = stack->words[join].slot & ~FP_COUNTS, distance = (slot - start->sp) / 8;
+    uint64_t slot = stack->words[join].slot, distance = (slot - start->sp) / 8;
     if (follow->fresh > PSC_UNWIND_MEMO_WORDS || frames > psc_site_inner(follow->max) || distance > UINT32_MAX) {
         return;
     }
@@ -439,7 +445,7 @@ static uint32_t end_flags_of(enum psc_step step) {
     return step == PSC_STEP_BROKEN ? PSC_SITE_BROKEN : step == PSC_STEP_FRAME ? PSC_SITE_CUT : 0;
 }
 
-static PSC_NOINLINE uint64_t follow_by_steps(struct psc_unwind_stack *stack, struct psc_unwind_memo *memo,
+static PSC_NOINLINE uint64_t follow_by_steps(struct psc_unwind_stack *stack, struct psc_unwind_set *set,
                                              const struct psc_unwind_start *start) {
     struct follow follow = {.stack = stack, .max = stack->max, .sp = start->sp, .known = stack->count};
     struct psc_unwind_cursor cursor;
@@ -454,14 +460,20 @@ static PSC_NOINLINE uint64_t follow_by_steps(struct psc_unwind_stack *stack, str
     stack->end_flags = met ? stack->end_flags : end_flags_of(step);
     stack_up(&follow);
     if (met) {
-        memo_make(memo, &follow, start);
+        memo_make(set, &follow, start);
     }
     stack->known = stack->count;
     return conclude(stack, stack->count, stack->count > 0 ? stack->facts[stack->count - 1].hash : HASH_START);
 }
 
+PSC_INLINE uint64_t follow_by_memo(struct psc_unwind_stack *stack, const struct psc_unwind_memo *memo) {
+    stack->memo = memo;
+    stack->known = memo->join + 1u;
+    return conclude(stack, stack->known + memo->frames, stack->facts[memo->join].hash * memo->factor + memo->sum);
+}
+
 uint64_t psc_unwind_follow(struct psc_unwind_stack *stack, uint32_t max, const struct psc_unwind_start *start) {
-    struct psc_unwind_memo *memo = memo_of(stack, start);
+    struct psc_unwind_set *set = set_of(stack, start);
     if (PSC_UNLIKELY(stack->generation != psc_rows_generation())) {
         stack->generation = psc_rows_generation();
         stack->count = 0;
@@ -469,20 +481,21 @@ uint64_t psc_unwind_follow(struct psc_unwind_stack *stack, uint32_t max, const s
     }
     stack->max = max;
     stack->listed = false;
-    stack->memo = NULL;
-    if (PSC_UNLIKELY(!memo_holds(stack, memo, max, start))) {
-        return follow_by_steps(stack, memo, start);
+    for (uint32_t way = 0; way < PSC_UNWIND_MEMO_WAYS; way++) {
+        if (PSC_LIKELY(memo_holds(stack, &set->ways[way], max, start))) {
+            return follow_by_memo(stack, &set->ways[way]);
+        }
     }
-    stack->memo = memo;
-    stack->known = memo->join + 1u;
-    return conclude(stack, stack->known + memo->frames, stack->facts[memo->join].hash * memo->factor + memo->sum);
+    stack->memo = NULL;
+    return follow_by_steps(stack, set, start);
 }
 
 static uint32_t list_inner(struct psc_unwind_stack *stack, uint32_t inner) {
+    const struct psc_unwind_memo *memo = stack->memo;
     uint32_t listed = 0, known = stack->known;
-    for (uint32_t i = 0; stack->memo != NULL && i < stack->memo->words; i++) {
-        if ((stack->memo->word[i] & IS_FRAME) != 0) {
-            stack->addresses[listed++] = stack->memo->word[i] & VALUE_MASK;
+    for (uint32_t i = 0; memo != NULL && i < memo->words; i++) {
+        if ((memo->are_frames >> i & 1) != 0) {
+            stack->addresses[listed++] = memo->value[i];
         }
     }
     while (listed < inner) {
