@@ -30,13 +30,18 @@ PSC_INLINE struct psc_pool **psc_slot_pool(const void *p) {
     return &psc_slot_pools[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOT_POOLS - 1)];
 }
 
-/* Takes what was freed of the blocks of the current word. A forked child relies on the order of the stores. */
+#define PSC_PICK_WORD 64u /* of the blocks drawn for, a word uses up so many */
+
+/* Takes what was freed of the blocks of the current word, unless one of them may have to be picked; returns 0 if there is
+ * nothing to take. A forked child relies on the order of the stores. */
 PSC_INLINE uint64_t psc_pool_take_word(struct psc_pool *pool) {
     uint64_t bits = PSC_LOAD(pool->word);
-    if (bits != 0) {
-        PSC_STORE_RELEASE(&pool->at_hand, bits);
-        PSC_STORE_RELEASE(pool->word, 0);
+    if (bits == 0 || PSC_UNLIKELY(pool->pick_in < PSC_PICK_WORD)) {
+        return 0;
     }
+    pool->pick_in = (uint16_t)(pool->pick_in - PSC_PICK_WORD);
+    PSC_STORE_RELEASE(&pool->at_hand, bits);
+    PSC_STORE_RELEASE(pool->word, 0);
     return bits;
 }
 

@@ -1,6 +1,7 @@
 #include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
+#include "core/heap/pick.h"
 #include "core/heap/range.h"
 
 /* Blocks that the program holds: handed out, and not handed back. */
@@ -56,6 +57,17 @@ static void add_pool(struct psc_pool *pool, void *context) {
     figures->live_blocks += live;
     figures->live_block_bytes += block_bytes;
     *(live > 0 ? &figures->pinned_bytes : &figures->empty_bytes) += committed - block_bytes;
+}
+
+static void visit_picked(struct psc_pool *pool, void *context) {
+    void (**visit)(struct psc_note *, uint32_t) = context;
+    if (psc_pool_is_picked(pool) && PSC_LOAD(&pool->class_index) != PSC_CLASS_SPAN) {
+        (*visit)(psc_pool_note(pool), live_blocks(pool));
+    }
+}
+
+void psc_heap_each_picked(void (*visit)(struct psc_note *note, uint32_t live_blocks)) {
+    psc_arena_each_pool(visit_picked, (void *)&visit);
 }
 
 void psc_heap_measure(struct psc_heap_figures *figures) {

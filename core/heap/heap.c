@@ -8,6 +8,7 @@
 #include "core/heap/fast.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
+#include "core/heap/pick.h"
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
 
@@ -34,11 +35,9 @@ static void *no_memory(void) {
 }
 
 static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
-    void *p;
-    if (!psc_pool_seek(heap->current[class_index]) && !psc_heap_refill(heap, class_index)) {
-        return no_memory();
-    }
-    return psc_fast_alloc_class(heap, class_index, &p) ? p : no_memory();
+    struct psc_pool *pool = heap->current[class_index];
+    bool ready = *pool->word != 0 || psc_pool_seek(pool) || psc_heap_refill(heap, class_index);
+    return ready ? psc_pick_take(heap, heap->current[class_index]) : no_memory();
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -74,6 +73,7 @@ static void *alloc_span(size_t bytes, bool zeroed) {
     if (span == NULL) {
         return no_memory();
     }
+    psc_pick_large(span->base, span->block_bytes);
     return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
 }
 
@@ -82,7 +82,7 @@ static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
         return no_memory();
     }
     void *p = psc_large_alloc(alignment, bytes > 0 ? bytes : 1, zeroed);
-    return p != NULL ? p : no_memory();
+    return p != NULL ? psc_pick_large(p, psc_radix_large(p)->bytes) : no_memory();
 }
 
 static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
@@ -149,6 +149,7 @@ static void free_span(struct psc_pool *span, const void *p) {
     if (__atomic_exchange_n(psc_pool_remote(span), 1, __ATOMIC_ACQ_REL) != 0) {
         psc_die(PSC_DIE_DOUBLE, p);
     }
+    psc_pick_large_freed(psc_pool_note(span), span->block_bytes);
     psc_arena_retire_pool(span);
 }
 
@@ -162,19 +163,28 @@ static void free_own(struct psc_pool *pool, uint32_t index, const void *p) {
     psc_heap_collect(psc_heap_self);
 }
 
+static void free_mapped(struct psc_large *large) {
+    psc_pick_large_freed(&large->note, large->bytes);
+    psc_large_free(large);
+}
+
 void psc_heap_free_slowly(void *p) {
     if (p == NULL) {
         return;
     }
     struct psc_arena *arena = psc_radix_arena(p);
     if (PSC_UNLIKELY(arena == NULL)) {
-        psc_large_free(large_at(p));
+        free_mapped(large_at(p));
         return;
     }
     struct psc_pool *pool = pool_at(arena, p);
     PSC_STORE(psc_slot_pool(p), pool);
     struct psc_heap *owner = psc_pool_owner(pool);
     uint32_t index = index_of(pool, p);
+    if (PSC_UNLIKELY(psc_pool_is_picked(pool))) {
+        refuse_freed(pool, index, p);
+        psc_pick_freed(pool, index);
+    }
     if (owner == &psc_heap_of_spans) {
         free_span(pool, p);
     } else if (owner == psc_heap_self) {
@@ -254,18 +264,37 @@ bool psc_heap_owns(const void *p) {
     return psc_radix_arena(p) != NULL || psc_radix_large(p) != NULL;
 }
 
+/* To picking, a large block of another size is another block. */
+static void *resized(struct psc_note *note, size_t old_bytes, void *p, size_t bytes) {
+    if (p != NULL) {
+        psc_pick_large_freed(note, old_bytes);
+        psc_pick_large(p, bytes);
+    }
+    return p;
+}
+
+static void *resize_mapped(struct psc_large *large, size_t bytes) {
+    size_t old_bytes = large->bytes;
+    void *p = psc_large_resize(large, bytes);
+    return resized(&large->note, old_bytes, p, large->bytes);
+}
+
+static void *resize_span(struct psc_pool *span, size_t bytes) {
+    size_t old_bytes = span->block_bytes;
+    void *p = psc_arena_resize_span(span, bytes) ? span->base : NULL;
+    return resized(psc_pool_note(span), old_bytes, p, span->block_bytes);
+}
+
 void *psc_heap_resize(void *p, size_t bytes) {
     uint32_t index;
     struct psc_pool *pool = find_live(p, &index);
     if (pool == NULL) {
-        struct psc_large *large = large_at(p);
-        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? psc_large_resize(large, bytes) : NULL;
+        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? resize_mapped(large_at(p), bytes) : NULL;
     }
     if (pool->class_index != PSC_CLASS_SPAN) {
         return psc_block_suits(pool->block_bytes, bytes) ? p : NULL;
     }
-    bool fits = bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX && psc_arena_resize_span(pool, bytes);
-    return fits ? p : NULL;
+    return bytes > PSC_SMALL_MAX && bytes <= PSC_SPAN_MAX ? resize_span(pool, bytes) : NULL;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------------- */
@@ -308,4 +337,5 @@ void psc_heap_fork_child(void) {
     psc_large_fork_child();
     psc_lock_reset(&psc_arena_lock);
     psc_idle_fork_child();
+    psc_pick_fork_child();
 }

@@ -23,6 +23,10 @@ struct psc_heap_hooks {
     /* Of the pages that large blocks left behind, so many bytes are kept for the next ones. Called under a lock of the
      * heap. */
     void (*ranges_changed)(uint64_t bytes);
+    /* This block of a pool in which blocks were picked, or this large block, is about to be freed (class_index: as in
+     * psc_block). Returns whether it, or the pool, still has picked blocks after that, as far as one can tell. Called
+     * without locks. */
+    bool (*picked_freed)(struct psc_note *note, uint32_t index, uint32_t class_index, size_t block_bytes);
 };
 
 /* The hooks must stay valid for the life of the process. Pools made before are not reported. */
@@ -30,6 +34,11 @@ void psc_heap_set_hooks(const struct psc_heap_hooks *hooks);
 /* Nobody watches malloc and free any more: psc_heap_open (core/heap/fast.h) is the heap of a thread that comes to life
  * after this, and of the calling one. */
 void psc_heap_unwatch(void);
+/* From now on blocks are picked at random, by their size: one every `mean_bytes` of block bytes on average; see
+ * core/heap/pick.h. Before the process has a second thread. */
+void psc_heap_pick(uint64_t mean_bytes, uint64_t seed);
+/* Whether p is the block that this thread was given last of those that are picked. Once for each. */
+bool psc_heap_take_picked(const void *p);
 /* How long free pages stay, in milliseconds; 0: they go back at once. */
 void psc_heap_set_purge(uint32_t milliseconds);
 
@@ -108,6 +117,8 @@ struct psc_heap_figures {
 /* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments.
  */
 void psc_heap_measure(struct psc_heap_figures *figures);
+/* Calls for each pool in which blocks were picked, with its live blocks; without a lock. */
+void psc_heap_each_picked(void (*visit)(struct psc_note *note, uint32_t live_blocks));
 /* Calls for each arena, without a lock. */
 void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena));
 

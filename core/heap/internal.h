@@ -58,11 +58,11 @@ PSC_INLINE uint32_t psc_pool_colour(const struct psc_pool *pool) {
 }
 
 PSC_INLINE struct psc_heap *psc_pool_owner(const struct psc_pool *pool) {
-    return (struct psc_heap *)(PSC_LOAD_ACQUIRE(&pool->owner) & ~(uintptr_t)PSC_PENDING);
+    return (struct psc_heap *)(PSC_LOAD_ACQUIRE(&pool->owner) & ~PSC_MARKS);
 }
 
 bool psc_pool_is_pending(const struct psc_pool *pool);
-/* Leaves PSC_PENDING as it is. */
+/* Leaves PSC_PENDING as it is, and PSC_PICKED unless there is no owner any more. */
 void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap);
 /* Blocks that are not free: by its bits, or by what its state tells. Any thread, racily. */
 uint32_t psc_pool_count_used(const struct psc_pool *pool);
@@ -70,7 +70,7 @@ uint32_t psc_pool_used(const struct psc_pool *pool);
 /* Makes more blocks of the pool available: up to the end of the pages that are there, or of `ahead` next ones. False:
  * all are carved. */
 bool psc_pool_carve(struct psc_pool *pool, uint32_t ahead);
-/* Of a pool with nothing at hand: takes the bits of the first word with a free block. False: none. */
+/* Of a pool with nothing at hand: makes the first word with a free block the one to take from. False: none. */
 bool psc_pool_seek(struct psc_pool *pool);
 /* Puts what is at hand back. */
 void psc_pool_lay_down(struct psc_pool *pool);

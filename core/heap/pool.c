@@ -29,8 +29,8 @@ bool psc_pool_is_pending(const struct psc_pool *pool) {
 }
 
 void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap) {
-    uintptr_t before = PSC_LOAD(&pool->owner);
-    while (!__atomic_compare_exchange_n(&pool->owner, &before, (uintptr_t)heap | (before & PSC_PENDING), true,
+    uintptr_t before = PSC_LOAD(&pool->owner), kept = heap != NULL ? PSC_MARKS : PSC_PENDING;
+    while (!__atomic_compare_exchange_n(&pool->owner, &before, (uintptr_t)heap | (before & kept), true,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
         continue;
     }
@@ -130,7 +130,6 @@ bool psc_pool_seek(struct psc_pool *pool) {
         if (pool->free[word] != 0) {
             PSC_STORE(&pool->word, &pool->free[word]);
             pool->word_base = pool->base + (size_t)word * 64 * pool->block_bytes;
-            psc_pool_take_word(pool);
             return true;
         }
     }
@@ -182,7 +181,8 @@ uint32_t psc_pool_merge(struct psc_pool *pool) {
 
 static bool may_be_pushed(uintptr_t owner) {
     /* retired, or a span by now: the blocks were found meanwhile */
-    return owner != 0 && owner != (uintptr_t)&psc_heap_of_spans && (owner & PSC_PENDING) == 0;
+    uintptr_t heap = owner & ~PSC_MARKS;
+    return heap != 0 && heap != (uintptr_t)&psc_heap_of_spans && (owner & PSC_PENDING) == 0;
 }
 
 struct psc_heap *psc_pool_push(struct psc_pool *pool) {
@@ -193,7 +193,7 @@ struct psc_heap *psc_pool_push(struct psc_pool *pool) {
         }
     } while (!__atomic_compare_exchange_n(&pool->owner, &owner, owner | PSC_PENDING, true, __ATOMIC_SEQ_CST,
                                           __ATOMIC_SEQ_CST));
-    struct psc_heap *heap = (struct psc_heap *)owner;
+    struct psc_heap *heap = (struct psc_heap *)(owner & ~PSC_MARKS);
     struct psc_pool *top = PSC_LOAD(&heap->handed_back);
     do {
         pool->next_pending = top;
@@ -203,7 +203,7 @@ struct psc_heap *psc_pool_push(struct psc_pool *pool) {
 
 struct psc_heap *psc_pool_pop(struct psc_pool *pool) {
     return (struct psc_heap *)(__atomic_fetch_and(&pool->owner, ~(uintptr_t)PSC_PENDING, __ATOMIC_SEQ_CST) &
-                               ~(uintptr_t)PSC_PENDING);
+                               ~PSC_MARKS);
 }
 
 void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p) {

@@ -1,6 +1,7 @@
 #include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/order.h"
+#include "core/heap/pick.h"
 
 static void list(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
     pool->state = PSC_POOL_LISTED;
@@ -229,6 +230,7 @@ bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index) {
     pool->state = PSC_POOL_CURRENT;
     PSC_STORE(&pool->settle_in, PSC_NEVER);
     heap->current[class_index] = pool;
+    psc_pick_draw(heap, pool);
     return has_block(heap, pool);
 }
 

@@ -1,5 +1,6 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
+#include "core/heap/pick.h"
 
 #define STEAL_LOOK_MOST 16 /* idle heaps looked at for a pool */
 
@@ -22,6 +23,8 @@ static struct psc_heap *new_heap(void) {
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
         heap->current[i] = &psc_pool_none;
     }
+    heap->number = all != NULL ? all->number + 1 : 1;
+    psc_pick_seed(heap);
     heap->next = all;
     PSC_STORE_RELEASE(&all, heap);
     return heap;

@@ -58,7 +58,10 @@ struct psc_note {
     uint64_t words[2]; /* zero in a new pool or large block */
 };
 
-#define PSC_PENDING 1u /* added to the address of a pool's owner */
+/* Added to the address of a pool's owner. */
+#define PSC_PENDING 1u
+#define PSC_PICKED 2u /* blocks of it were picked (core/heap/pick.h): frees have to be looked at */
+#define PSC_MARKS ((uintptr_t)(PSC_PENDING | PSC_PICKED))
 #define PSC_NEVER UINT16_MAX
 
 enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL, PSC_POOL_KEPT };
@@ -68,7 +71,7 @@ enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL
  * A malloc takes from at_hand and a free puts into `free`, so that no malloc has to wait until the processor knows which
  * word the free before it wrote to. */
 struct psc_pool {
-    uintptr_t owner;       /* [owner] the heap's address, 0: none; [any] PSC_PENDING; see core/heap/pool.c */
+    uintptr_t owner;       /* [owner] the heap's address, 0: none; [any] the marks; see core/heap/pool.c */
     char *base;            /* [fixed] block 0 */
     uint64_t *free;        /* [fixed] bit per block: may be handed out. Points to free_word, or into the arena's bits */
     uint64_t at_hand;      /* [owner] bits taken out of *word, to be handed out next */
@@ -78,7 +81,7 @@ struct psc_pool {
     uint32_t reciprocal;   /* [fixed] ceil(2^32 / block_bytes): offset -> index without a division */
     uint32_t block_bytes;  /* [fixed] */
     uint16_t settle_in;    /* [owner] after so many frees the pool has to change its state */
-    uint16_t carved;       /* [owner] blocks that may be or have been handed out, from the first on; 0: no pool */
+    uint16_t pick_in;      /* [owner] so many blocks are handed out before the next one is picked, or drawn for */
 
     uint64_t free_word;        /* [owner] */
     uint64_t remote_word;      /* [any] bit per block: freed by a thread that is not the owner; see psc_pool_remote */
@@ -88,11 +91,13 @@ struct psc_pool {
     struct psc_pool *next_pending; /* [any] link of the stack, while pending */
     uint32_t order;                /* [fixed] arena index * PSC_SLOTS + first slot: lower ones are used first */
     uint16_t capacity;             /* [fixed] blocks */
+    uint16_t carved;      /* [owner] blocks that may be or have been handed out, from the first on; 0: no pool */
     uint16_t stale_pages; /* [owner] beyond the carved blocks, but there: from earlier pools, or ahead of need */
     uint8_t state;        /* [owner] enum psc_pool_state */
     uint8_t class_index;  /* [fixed] */
     uint8_t slots;        /* [fixed] */
     uint8_t noted;        /* [any] somebody was told where its note is */
+    uint8_t pick_far; /* [owner] after pick_in blocks none is picked: the next one is further off than it can tell */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct psc_pool) == 128, "a pool's descriptor is two cache lines");
@@ -109,6 +114,8 @@ struct psc_heap {
     uint32_t state;                            /* under psc_idle_lock, [any] reads */
     uint32_t unsound;                          /* [owner] forked away from its thread: psc_heap_recover() before use */
     uint32_t made;                             /* [owner] pools that it ever took from arenas */
+    uint32_t number;                           /* [fixed] of the heap, from 1 */
+    uint64_t random;                           /* [owner] state of what is drawn for it */
     struct psc_heap *next_idle;                /* under psc_idle_lock */
     struct psc_heap *next;                     /* [fixed] all heaps ever made */
 };

@@ -1,0 +1,142 @@
+#include "core/heap/pick.h"
+
+#include <unistd.h>
+
+#include "core/base/random.h"
+#include "core/heap/internal.h"
+
+#define DRAW_MOST UINT16_MAX /* blocks that a draw can cover: then it is drawn anew */
+
+uint64_t psc_pick_mean;
+static uint64_t seed;
+static uint64_t homeless; /* state for threads without a heap */
+static PSC_TLS const void *last_picked;
+
+static double draw_bytes(struct psc_heap *heap) {
+    uint64_t *state = heap != &psc_heap_none ? &heap->random : &homeless;
+    return psc_random_exponential(state, (double)psc_pick_mean);
+}
+
+void psc_pick_draw(struct psc_heap *heap, struct psc_pool *pool) {
+    uint64_t blocks = psc_pick_mean != 0 ? (uint64_t)draw_bytes(heap) / pool->block_bytes : DRAW_MOST;
+    pool->pick_far = blocks >= DRAW_MOST;
+    pool->pick_in = (uint16_t)(blocks < DRAW_MOST ? blocks : DRAW_MOST);
+}
+
+/* The lowest `count` of these bits; there are more. */
+static uint64_t lowest(uint64_t bits, uint32_t count) {
+    uint64_t rest = bits;
+    while (count-- > 0) {
+        rest &= rest - 1;
+    }
+    return bits & ~rest;
+}
+
+static void *pick(struct psc_heap *heap, struct psc_pool *pool, uint64_t bits) {
+    uint32_t place = (uint32_t)__builtin_ctzll(bits);
+    PSC_STORE(pool->word, bits & (bits - 1));
+    psc_pick_draw(heap, pool);
+    __atomic_fetch_or(&pool->owner, PSC_PICKED, __ATOMIC_RELAXED);
+    last_picked = pool->word_base + (size_t)place * pool->block_bytes;
+    return (void *)(uintptr_t)last_picked;
+}
+
+/* To take a word uses up as many of the drawn blocks as it may hold, whether it does or not: so what falls on blocks that
+ * it does not hold is lost, a pick as well as none. */
+static uint32_t blocks_before_pick(struct psc_heap *heap, struct psc_pool *pool, uint32_t blocks) {
+    uint32_t before = pool->pick_in;
+    if (before < blocks) {
+        pool->pick_in = 0;
+        return before;
+    }
+    if (before < PSC_PICK_WORD) {
+        psc_pick_draw(heap, pool);
+    } else {
+        pool->pick_in = (uint16_t)(before - PSC_PICK_WORD);
+    }
+    return blocks;
+}
+
+/* A forked child relies on the order of the stores. */
+void *psc_pick_take(struct psc_heap *heap, struct psc_pool *pool) {
+    uint64_t bits = *pool->word;
+    if (pool->pick_far && pool->pick_in < PSC_PICK_WORD) {
+        psc_pick_draw(heap, pool);
+    }
+    uint32_t blocks = (uint32_t)__builtin_popcountll(bits), before = blocks_before_pick(heap, pool, blocks);
+    if (before == 0) {
+        return pick(heap, pool, bits);
+    }
+    uint64_t taken = before < blocks ? lowest(bits, before) : bits;
+    PSC_STORE_RELEASE(&pool->at_hand, taken & (taken - 1));
+    PSC_STORE_RELEASE(pool->word, bits & ~taken);
+    return pool->word_base + (size_t)(uint32_t)__builtin_ctzll(taken) * pool->block_bytes;
+}
+
+void *psc_pick_large(void *p, size_t bytes) {
+    if (PSC_UNLIKELY(psc_pick_mean != 0) && draw_bytes(psc_heap_self) < (double)bytes) {
+        last_picked = p;
+    }
+    return p;
+}
+
+bool psc_heap_take_picked(const void *p) {
+    bool picked = p != NULL && last_picked == p;
+    if (PSC_UNLIKELY(picked)) {
+        last_picked = NULL;
+    }
+    return picked;
+}
+
+/* Only the owner picks, so only the owner knows that there is none any more. */
+void psc_pick_freed(struct psc_pool *pool, uint32_t index) {
+    bool others = psc_hooks.picked_freed != NULL &&
+                  psc_hooks.picked_freed(psc_pool_note(pool), index, pool->class_index, pool->block_bytes);
+    if (!others && psc_pool_owner(pool) == psc_heap_self) {
+        __atomic_fetch_and(&pool->owner, ~(uintptr_t)PSC_PICKED, __ATOMIC_RELAXED);
+    }
+}
+
+void psc_pick_large_freed(struct psc_note *note, size_t bytes) {
+    if (PSC_UNLIKELY(psc_pick_mean != 0) && psc_hooks.picked_freed != NULL) {
+        psc_hooks.picked_freed(note, 0, PSC_CLASS_COUNT, bytes);
+    }
+}
+
+/* ---- begin, fork ------------------------------------------------------------------------------------------------- */
+
+static void draw_for_current(struct psc_heap *heap) {
+    for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
+        if (heap->current[i] != &psc_pool_none) {
+            psc_pick_draw(heap, heap->current[i]);
+        }
+    }
+}
+
+void psc_pick_seed(struct psc_heap *heap) {
+    heap->random = psc_random_seed(seed, heap->number);
+}
+
+static void seed_heap(struct psc_heap *heap, void *context) {
+    (void)context;
+    psc_pick_seed(heap);
+}
+
+static void begin(uint64_t with_seed) {
+    seed = with_seed;
+    homeless = psc_random_seed(seed, 0);
+    psc_heap_each(seed_heap, NULL);
+    draw_for_current(psc_heap_self);
+}
+
+void psc_heap_pick(uint64_t mean_bytes, uint64_t with_seed) {
+    psc_heap_lay_down(psc_heap_self); /* what is at hand was never drawn for */
+    PSC_STORE(&psc_pick_mean, mean_bytes);
+    begin(with_seed);
+}
+
+void psc_pick_fork_child(void) {
+    if (psc_pick_mean != 0) {
+        begin(psc_random_seed(seed, (uint64_t)getpid()));
+    }
+}
