@@ -131,21 +131,43 @@ static bool libc_is_ready(void) {
     return environ != NULL;
 }
 
+/* What the process does not know of itself: the kernel gave it 16 random bytes. */
+static uint64_t random_seed(void) {
+    uint64_t seed = 0;
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+    if (bytes != NULL) {
+        memcpy(&seed, bytes, sizeof seed);
+    }
+    return seed ^ (uint64_t)getpid();
+}
+
+static uint32_t begin_recording(void) {
+    if (options.mode == PSC_MODE_OFF || !psc_track_start(&options, psc_record_host())) {
+        return PSC_PRELOAD_PLAIN;
+    }
+    if (options.mode == PSC_MODE_EXACT) {
+        return PSC_PRELOAD_RECORDING;
+    }
+    psc_heap_pick(options.interval, options.seed != 0 ? options.seed : random_seed());
+    return PSC_PRELOAD_SAMPLING;
+}
+
 static void boot(void) {
     read_options();
     set_up_heap();
-    bool recording = options.mode != PSC_MODE_OFF && psc_track_start(&options, psc_record_host());
-    PSC_STORE_RELEASE(&psc_preload_state, recording ? PSC_PRELOAD_RECORDING : PSC_PRELOAD_PLAIN);
-    if (recording) {
+    uint32_t state = begin_recording();
+    PSC_STORE_RELEASE(&psc_preload_state, state);
+    if (state != PSC_PRELOAD_PLAIN) {
         psc_heap_each_arena(psc_record_hooks.arena_changed); /* those made before */
-    } else {
+    }
+    if (state != PSC_PRELOAD_RECORDING) {
         psc_heap_unwatch();
     }
 }
 
-bool psc_preload_boot(void) {
+uint32_t psc_preload_boot(void) {
     if (psc_preload_booting || !libc_is_ready()) {
-        return false;
+        return PSC_PRELOAD_NEW;
     }
     psc_preload_booting = true;
     int saved = errno;
@@ -156,7 +178,7 @@ bool psc_preload_boot(void) {
     psc_lock_release(&boot_lock);
     errno = saved;
     psc_preload_booting = false;
-    return PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_RECORDING;
+    return PSC_LOAD(&psc_preload_state);
 }
 
 /* ---- the executable brings its own malloc ---------------------------------------------------------------------- */
@@ -211,7 +233,7 @@ static void ended(void) {
 __attribute__((constructor)) static void constructor(void) {
     at_quick_exit(ended);
     if (program_uses_ours()) {
-        psc_preload_recording();
+        psc_preload_now();
     } else {
         start_passive();
     }

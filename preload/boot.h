@@ -8,7 +8,8 @@
 enum psc_preload_state {
     PSC_PRELOAD_NEW,   /* options not read yet: recording may have to begin */
     PSC_PRELOAD_PLAIN, /* allocator alone */
-    PSC_PRELOAD_RECORDING
+    PSC_PRELOAD_RECORDING,
+    PSC_PRELOAD_SAMPLING,
 };
 
 /* Leaves NEW once, when libc is ready; any thread reads. */
@@ -16,16 +17,16 @@ extern uint32_t psc_preload_state;
 
 extern PSC_TLS bool psc_preload_booting; /* by this thread: what it allocates meanwhile is not recorded */
 
-/* Reads the options and begins the trace, if that is to be done. Whether allocations are to be recorded. */
-PSC_COLD bool psc_preload_boot(void);
+/* Reads the options and begins the trace, if that is to be done. Returns the state then. */
+PSC_COLD uint32_t psc_preload_boot(void);
 
-/* True if allocations are to be recorded. */
-PSC_INLINE bool psc_preload_recording(void) {
+/* What is to be done with the calling thread's allocations. */
+PSC_INLINE uint32_t psc_preload_now(void) {
     uint32_t state = PSC_LOAD_ACQUIRE(&psc_preload_state);
     if (PSC_UNLIKELY(state == PSC_PRELOAD_NEW)) {
-        return psc_preload_boot();
+        state = psc_preload_boot();
     }
-    return state == PSC_PRELOAD_RECORDING && !psc_preload_booting;
+    return PSC_LIKELY(!psc_preload_booting) ? state : (uint32_t)PSC_PRELOAD_PLAIN;
 }
 
 /* The program brings its own malloc, and ours is not to meddle. */

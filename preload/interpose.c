@@ -23,33 +23,33 @@
 
 /* ---- what all share: the heap, told to the tracker when it records ----------------------------------------------- */
 
-/* The stack is walked from the function that `recorded` is written in: from as near to the program as can be. */
+/* The stack is walked from the function that `told` is written in: from as near to the program as can be. */
 
-PSC_INLINE void *recorded(void *p, size_t bytes) {
-    struct psc_unwind_start start;
-    psc_unwind_capture(&start);
-    psc_record_alloc(p, bytes, &start);
+PSC_INLINE void *told(uint32_t state, void *p, size_t bytes) {
+    bool sampled = state == PSC_PRELOAD_SAMPLING && psc_heap_take_picked(p);
+    if (state == PSC_PRELOAD_RECORDING || PSC_UNLIKELY(sampled)) {
+        struct psc_unwind_start start;
+        psc_unwind_capture(&start);
+        sampled ? psc_record_sample(p, bytes, &start) : psc_record_alloc(p, bytes, &start);
+    }
     return p;
 }
 
 /* What the fast paths leave over: when the tracker records, everything. */
 
 PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
-    bool recording = psc_preload_recording();
-    void *p = psc_heap_alloc(bytes);
-    return recording ? recorded(p, bytes) : p;
+    uint32_t state = psc_preload_now();
+    return told(state, psc_heap_alloc(bytes), bytes);
 }
 
 PSC_NOINLINE static void *alloc_zeroed_otherwise(size_t bytes) {
-    bool recording = psc_preload_recording();
-    void *p = psc_heap_alloc_zeroed(bytes);
-    return recording ? recorded(p, bytes) : p;
+    uint32_t state = psc_preload_now();
+    return told(state, psc_heap_alloc_zeroed(bytes), bytes);
 }
 
 PSC_NOINLINE static void *alloc_aligned_otherwise(size_t alignment, size_t bytes) {
-    bool recording = psc_preload_recording();
-    void *p = psc_heap_alloc_aligned(alignment, bytes);
-    return recording ? recorded(p, bytes) : p;
+    uint32_t state = psc_preload_now();
+    return told(state, psc_heap_alloc_aligned(alignment, bytes), bytes);
 }
 
 static void *alloc_aligned(size_t alignment, size_t bytes) {
@@ -61,7 +61,7 @@ static void *alloc_aligned(size_t alignment, size_t bytes) {
 }
 
 PSC_NOINLINE static void free_otherwise(void *p) {
-    if (psc_preload_recording()) {
+    if (psc_preload_now() == PSC_PRELOAD_RECORDING) {
         psc_record_free(p);
     } else if (psc_heap_open == psc_heap_self) { /* the fast path has been tried */
         psc_heap_free_slowly(p);
@@ -71,8 +71,9 @@ PSC_NOINLINE static void free_otherwise(void *p) {
 }
 
 static void *resize(void *p, size_t bytes) {
-    if (!psc_preload_recording()) {
-        return psc_heap_resize(p, bytes);
+    uint32_t state = psc_preload_now();
+    if (state != PSC_PRELOAD_RECORDING) {
+        return told(state, psc_heap_resize(p, bytes), bytes);
     }
     struct psc_unwind_start start;
     psc_unwind_capture(&start);

@@ -61,6 +61,19 @@ void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *star
     psc_track_alloc_from(start, tags, (uint32_t)index, pool->class_index, bytes, pool->block_bytes);
 }
 
+void psc_record_sample(void *p, size_t bytes, const struct psc_unwind_start *start) {
+    struct psc_block block;
+    uint32_t epoch = psc_track_epoch();
+    if (epoch == 0) {
+        return;
+    }
+    psc_heap_block(p, &block);
+    if (tags_of(block.note, epoch) == NULL) {
+        attach(p, &block);
+    }
+    psc_track_alloc_sample(start, tags_in(block.note), block.index, wire_class(block.class_index), bytes, block.bytes);
+}
+
 static void record_free(const struct psc_block *block, uint32_t epoch) {
     psc_track_free(tags_of(block->note, epoch), block->index, wire_class(block->class_index), block->bytes);
 }
@@ -116,6 +129,16 @@ static void carved(struct psc_note *note, uint32_t blocks, uint32_t stale_pages)
     psc_track_carved(tags_in(note), blocks, stale_pages);
 }
 
+/* A large block's tag goes with it: resized, it is another block at the same place. */
+static bool picked_freed(struct psc_note *note, uint32_t index, uint32_t class_index, size_t block_bytes) {
+    struct psc_tags *tags = tags_in(note);
+    bool others = psc_track_free_sample(tags, index, wire_class(class_index), block_bytes);
+    if (class_index >= PSC_CLASS_COUNT) {
+        psc_track_detach(tags);
+    }
+    return others;
+}
+
 static void arena_changed(const struct psc_arena *arena) {
     psc_track_arena(arena->index, (uintptr_t)arena->base, arena->pooled, arena->cached,
                     (uint64_t)arena->cached_pages * PSC_PAGE_BYTES);
@@ -130,6 +153,7 @@ const struct psc_heap_hooks psc_record_hooks = {
     .pool_retired = retired,
     .pool_carved = carved,
     .arena_changed = arena_changed,
+    .picked_freed = picked_freed,
 };
 
 /* ---- what the tracker asks -------------------------------------------------------------------------------------- */
@@ -165,6 +189,14 @@ static void describe(struct psc_wire_snapshot *snapshot) {
         snapshot->block_bytes + figures.pinned_bytes + figures.empty_bytes + figures.cached_bytes;
 }
 
+static void count_untagged_of(struct psc_note *note, uint32_t live_blocks) {
+    psc_track_count_untagged(tags_in(note), live_blocks);
+}
+
+static void count_untagged(void) {
+    psc_heap_each_picked(count_untagged_of);
+}
+
 static void reregister(void) {
     psc_heap_each_arena(arena_changed);
 }
@@ -178,6 +210,7 @@ const struct psc_track_host *psc_record_host(void) {
         .class_count = PSC_CLASS_COUNT,
         .class_bytes = class_bytes,
         .describe = describe,
+        .count_untagged = count_untagged,
         .reregister = reregister,
     };
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {

@@ -8,6 +8,8 @@
 /* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. `start`: captured in the function that
  * the program called, so that the stack is walked from there. */
 void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start);
+/* The same for a block that is a sample. */
+void psc_record_sample(void *p, size_t bytes, const struct psc_unwind_start *start);
 /* Frees the block p, which may be NULL. */
 void psc_record_free(void *p);
 /* psc_heap_resize for a block that is recorded: counts as a free and an allocation when it succeeds. */

@@ -49,7 +49,7 @@ static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block
         count_dropped();
         return;
     }
-    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index};
+    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index, false};
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     PSC_STORE(&psc_track_self.deferred_count, place + 1);
 }
@@ -141,13 +141,19 @@ PSC_INLINE void keep_peak(struct psc_wire_row *row) {
     }
 }
 
+/* What an event counts for. */
+struct worth {
+    uint64_t count; /* in the trace's unit */
+    uint64_t bytes;
+};
+
 PSC_INLINE void add_alloc(struct psc_track_thread *thread, struct psc_wire_row *row, uint32_t class_index,
-                          uint64_t bytes) {
+                          struct worth worth) {
     keep_peak(row);
-    PSC_OWN_STEP(&row->alloc_bytes, bytes);
-    PSC_OWN_STEP(&row->alloc_count, 1);
-    PSC_OWN_STEP(&thread->wire->class_allocs[class_index], 1);
-    thread->batch_allocated += bytes;
+    PSC_OWN_STEP(&row->alloc_bytes, worth.bytes);
+    PSC_OWN_STEP(&row->alloc_count, worth.count);
+    PSC_OWN_STEP(&thread->wire->class_allocs[class_index], worth.count);
+    thread->batch_allocated += worth.bytes;
 }
 
 PSC_INLINE uint64_t clock_of(const struct psc_track_thread *thread) {
@@ -159,15 +165,13 @@ PSC_INLINE uint64_t age_of(const struct psc_track_thread *thread, uint64_t tag) 
     return age < AGE_RANGE - AGE_BEHIND ? age : 0;
 }
 
-PSC_INLINE void add_free(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag, uint32_t class_index,
-                         uint64_t bytes) {
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
+PSC_INLINE void add_free(struct psc_track_thread *thread, struct psc_wire_row *row, uint32_t class_index,
+                         struct worth worth) {
     keep_peak(row);
-    PSC_OWN_STEP(&row->free_bytes, bytes);
-    PSC_OWN_STEP(&row->free_count, 1);
-    PSC_OWN_STEP(age, 1);
-    PSC_OWN_STEP(&thread->wire->class_frees[class_index], 1);
-    thread->batch_freed += bytes;
+    PSC_OWN_STEP(&row->free_bytes, worth.bytes);
+    PSC_OWN_STEP(&row->free_count, worth.count);
+    PSC_OWN_STEP(&thread->wire->class_frees[class_index], worth.count);
+    thread->batch_freed += worth.bytes;
 }
 
 PSC_INLINE uint32_t class_row(uint64_t class_index) {
@@ -176,14 +180,33 @@ PSC_INLINE uint32_t class_row(uint64_t class_index) {
 
 /* ---- events -------------------------------------------------------------------------------------------------- */
 
-PSC_INLINE bool record_free(struct psc_track_thread *thread, uint64_t tag, uint64_t class_index, uint64_t block_bytes,
-                            bool temporary) {
-    struct psc_wire_row *row = find_row(thread, psc_tag_site(tag));
+static double weight_of(uint64_t block_bytes) {
+    return psc_sample_weight(block_bytes > 0 ? block_bytes : 1, psc_track.interval);
+}
+
+static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row,
+                                            const struct psc_track_deferred *block, uint64_t requested) {
+    double weight = weight_of(block->block_bytes);
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, block->tag))];
+    PSC_STORE(age, *age + (uint32_t)(weight + 0.5));
+    add_free(thread, row, class_row(block->class_index),
+             (struct worth){psc_sample_units(weight), psc_sample_bytes(weight, requested)});
+}
+
+PSC_INLINE bool record_free(struct psc_track_thread *thread, const struct psc_track_deferred *block) {
+    struct psc_wire_row *row = find_row(thread, psc_tag_site(block->tag));
+    uint64_t requested = block->block_bytes - psc_tag_slack(block->tag);
     if (PSC_UNLIKELY(row == NULL)) {
         return false;
     }
-    add_free(thread, row, tag, class_row(class_index), block_bytes - psc_tag_slack(tag));
-    if (temporary) {
+    if (PSC_UNLIKELY(psc_track.interval != 0)) {
+        add_free_of_sample(thread, row, block, requested);
+        return true;
+    }
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, block->tag))]; /* once: other threads move the clock */
+    PSC_OWN_STEP(age, 1);
+    add_free(thread, row, class_row(block->class_index), (struct worth){1, requested});
+    if (block->temporary) {
         PSC_OWN_STEP(&row->temporary_count, 1);
     }
     return true;
@@ -197,7 +220,7 @@ static PSC_COLD void count_deferred(struct psc_track_thread *thread) {
         uint32_t seen = left;
         if (__atomic_compare_exchange_n(&psc_track_self.deferred_count, &seen, left - 1, false, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED) &&
-            !record_free(thread, entry.tag, entry.class_index, entry.block_bytes, false)) {
+            !record_free(thread, &entry)) {
             count_dropped();
         }
     }
@@ -241,6 +264,14 @@ PSC_INLINE struct psc_track_thread *get_thread(void) {
     return PSC_LIKELY(thread != NULL) ? thread : get_thread_slowly();
 }
 
+static PSC_NOINLINE void add_alloc_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row,
+                                             uint32_t class_index, uint64_t block_bytes, uint64_t requested) {
+    double weight = weight_of(block_bytes);
+    add_alloc(thread, row, class_index, (struct worth){psc_sample_units(weight), psc_sample_bytes(weight, requested)});
+    double variance = row->alloc_bytes_variance + psc_sample_variance(weight, requested);
+    __atomic_store(&row->alloc_bytes_variance, &variance, __ATOMIC_RELAXED);
+}
+
 /* The tag comes last: a tag that can be seen has been counted. */
 PSC_INLINE bool record_alloc(struct psc_track_thread *thread, const struct psc_unwind_start *start, uint64_t *tag,
                              uint32_t class_index, size_t requested, size_t block_bytes) {
@@ -251,9 +282,13 @@ PSC_INLINE bool record_alloc(struct psc_track_thread *thread, const struct psc_u
         return false;
     }
     uint32_t slack = block_bytes - requested < SLACK_MAX ? (uint32_t)(block_bytes - requested) : SLACK_MAX;
-    add_alloc(thread, row, class_row(class_index), block_bytes - slack);
+    if (PSC_UNLIKELY(psc_track.interval != 0)) {
+        add_alloc_of_sample(thread, row, class_row(class_index), block_bytes, block_bytes - slack);
+    } else {
+        add_alloc(thread, row, class_row(class_index), (struct worth){1, block_bytes - slack});
+        thread->last_tag = tag;
+    }
     PSC_STORE_RELEASE(tag, psc_tag_make(site, slack, clock_of(thread)));
-    thread->last_tag = tag;
     return true;
 }
 
@@ -269,6 +304,15 @@ void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, 
         drop_alloc(tags);
     }
     finish(thread);
+}
+
+void psc_track_alloc_sample(const struct psc_unwind_start *start, struct psc_tags *tags, uint32_t index,
+                            uint32_t class_index, size_t requested, size_t block_bytes) {
+    uint64_t *attached = PSC_LOAD_ACQUIRE(&tags->epoch) == psc_track_current() ? tags->tags : NULL;
+    psc_track_alloc_from(start, attached, index, class_index, requested, block_bytes);
+    if (attached != NULL && PSC_LOAD(&attached[index]) != 0) {
+        PSC_ADD(&tags->samples, 1);
+    }
 }
 
 PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested,
@@ -303,9 +347,25 @@ void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t
         return;
     }
     struct psc_track_thread *thread = get_thread();
-    if (PSC_UNLIKELY(thread == NULL ||
-                     !record_free(thread, tag, class_index, block_bytes, take_last_tag(thread, &tags[index])))) {
+    bool recorded = false;
+    if (PSC_LIKELY(thread != NULL)) {
+        bool temporary = take_last_tag(thread, &tags[index]);
+        recorded = record_free(thread, &(struct psc_track_deferred){tag, block_bytes, class_index, temporary});
+    }
+    if (PSC_UNLIKELY(!recorded)) {
         count_dropped();
     }
     finish(thread);
+}
+
+bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {
+    uint32_t epoch = psc_track_current();
+    if (epoch == 0 || PSC_LOAD_ACQUIRE(&tags->epoch) != epoch) {
+        return false;
+    }
+    if (PSC_LOAD(&tags->tags[index]) != 0) {
+        psc_track_free(tags->tags, index, class_index, block_bytes);
+        PSC_ADD(&tags->samples, (uint32_t)-1);
+    }
+    return PSC_LOAD(&tags->samples) != 0;
 }

@@ -90,6 +90,7 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
         PSC_STORE(&extent->untagged, untagged);
         PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_LIVE);
         tags->tags = extent->tags;
+        PSC_STORE(&tags->samples, 0);
         PSC_STORE_RELEASE(&tags->epoch, epoch);
     }
     psc_track_leave();
@@ -129,6 +130,13 @@ void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pag
     if (is_attached(tags)) {
         PSC_STORE(&psc_track_extent_of(tags->tags)->stale_pages, stale_pages);
         PSC_STORE(&psc_track_extent_of(tags->tags)->carved, carved);
+    }
+}
+
+void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks) {
+    uint32_t samples = PSC_LOAD(&tags->samples);
+    if (is_attached(tags)) {
+        PSC_STORE(&psc_track_extent_of(tags->tags)->untagged, live_blocks > samples ? live_blocks - samples : 0);
     }
 }
 

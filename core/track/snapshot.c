@@ -75,6 +75,9 @@ static void fill_scratch(uint64_t now_ns) {
     scratch.clock_bytes = PSC_LOAD(&counters->clock_bytes);
     scratch.live_bytes = PSC_LOAD(&counters->live_bytes);
     psc_track.host.describe(&scratch);
+    if (psc_track.interval != 0) {
+        psc_track.host.count_untagged();
+    }
     scratch.rss_bytes = psc_track_proc_rss();
     scratch.tracker_bytes = psc_track_file_used_bytes() + psc_track_private_bytes();
     PSC_STORE(&counters->heap_metadata_bytes, scratch.metadata_bytes);

@@ -64,8 +64,8 @@ static void fill_header(uint32_t flags) {
     header->pid = (uint32_t)getpid();
     header->ppid = (uint32_t)getppid();
     header->flags = flags;
-    header->mode = PSC_MODE_EXACT;
-    header->interval_bytes = 1;
+    header->mode = psc_track.interval != 0 ? PSC_MODE_SAMPLE : PSC_MODE_EXACT;
+    header->interval_bytes = psc_track.interval != 0 ? psc_track.interval : 1;
     header->start_ns = psc_os_monotonic_ns();
     header->start_realtime_ns = psc_os_realtime_ns();
     header->depth = psc_track.depth;
@@ -114,6 +114,7 @@ static void say_no_trace(int error) {
 
 static void keep_options(const struct psc_options *options) {
     psc_track.depth = options->depth < PSC_TRACK_FRAMES_MAX ? options->depth : PSC_TRACK_FRAMES_MAX;
+    psc_track.interval = options->mode == PSC_MODE_SAMPLE ? options->interval : 0;
     psc_track.snapshots = options->snapshots;
     psc_track.verbose = options->verbose != 0;
     psc_track_name_set(options->out);

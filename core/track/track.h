@@ -25,6 +25,9 @@ struct psc_track_host {
     /* Fills the fields of a snapshot that the allocator knows (block, pinned, empty, cached, large, metadata, committed
      * bytes, live and large blocks, occupancy, classes). Called without locks; may read racily. */
     void (*describe)(struct psc_wire_snapshot *snapshot);
+    /* Of a sampled trace: psc_track_count_untagged() is to be called for each pool that has samples. Called before a
+     * snapshot, without locks. */
+    void (*count_untagged)(void);
     /* Called after a forked child has begun a trace of its own: pass psc_track_arena() for each arena again. */
     void (*reregister)(void);
 };
@@ -34,7 +37,8 @@ struct psc_track_host {
  * allocator stores this struct for the tracker and does not look into it. */
 struct psc_tags {
     uint64_t *tags;
-    uint32_t epoch; /* 0: none attached; stored with release order after `tags` */
+    uint32_t epoch;   /* 0: none attached; stored with release order after `tags` */
+    uint32_t samples; /* of a sampled trace: tags that are set; any thread, atomic */
 };
 
 /* Begins the trace. Called once, before any other function here, when no second thread can call. Returns false if
@@ -80,10 +84,17 @@ void psc_track_ranges(uint64_t cached_bytes);
  * function that has not returned, sets the tag. May take a snapshot. `tags` NULL: counted as dropped. */
 void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, uint32_t index, uint32_t class_index,
                           size_t requested, size_t block_bytes);
-/* The same: the first frame is that of the function that calls. */
+/* The same for a sample, by its weight. */
+void psc_track_alloc_sample(const struct psc_unwind_start *start, struct psc_tags *tags, uint32_t index,
+                            uint32_t class_index, size_t requested, size_t block_bytes);
+/* The same as psc_track_alloc_from: the first frame is that of the function that calls. */
 void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_t requested, size_t block_bytes);
 /* The block is about to be freed; called before the allocator may hand it to anyone else. */
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes);
+/* The same in a sampled trace, where the block may be no sample. Returns whether the pool still has samples. */
+bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class_index, size_t block_bytes);
+/* So many blocks of the pool are live. */
+void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks);
 
 /* The calling thread will end: its books may be taken over. Later events of it go to books shared under a lock. */
 void psc_track_thread_end(void);

@@ -70,11 +70,12 @@ struct psc_track_thread {
     struct psc_unwind_stack stack;                   /* [owner] of its last allocation */
 };
 
-/* A free that a signal handler made while its thread was busy. */
+/* A free: also one that a signal handler made while its thread was busy. */
 struct psc_track_deferred {
     uint64_t tag;
     uint64_t block_bytes;
-    uint64_t class_index;
+    uint32_t class_index;
+    bool temporary;
 };
 
 /* Per thread. A signal handler may run between any two stores. */
@@ -111,6 +112,7 @@ struct psc_track_state {
     struct psc_track_alive *alive;  /* [fixed] */
     uint32_t last_epoch;            /* [fixed] */
     uint32_t depth;                 /* [fixed] */
+    uint64_t interval;              /* [fixed] mean bytes between samples; 0: all blocks are recorded */
     uint32_t snapshots;             /* [fixed] */
     bool verbose;                   /* [fixed] */
     bool closed;                    /* [chunk] the file has been cut to its used length */
