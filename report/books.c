@@ -1,5 +1,6 @@
 /* The books: what each thread did to each site, summed by site. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "report/array.h"
 #include "report/load.h"
@@ -14,6 +15,16 @@ static uint32_t site_of_row(struct psc_load *load, uint64_t id, uint64_t offset)
     return PSC_SITE_UNKNOWN;
 }
 
+/* Where it is damaged, the error is taken to be as large as the figure. */
+static double variance_of(struct psc_load *load, const struct psc_wire_row *row) {
+    double said = row->alloc_bytes_variance;
+    if (load->samples == NULL || (isfinite(said) && said >= 0)) {
+        return said;
+    }
+    psc_load_warn(load, "books: the variance in a row of %" PRIu64 " bytes is no number from 0 on", row->alloc_bytes);
+    return (double)row->alloc_bytes * (double)row->alloc_bytes;
+}
+
 /* Sums are taken modulo 2^64: a row whose blocks were freed elsewhere is "negative". */
 static void add_row(struct psc_load *load, const struct psc_wire_row *row, struct psc_site *site) {
     uint64_t live_count = row->alloc_count - row->free_count;
@@ -25,6 +36,7 @@ static void add_row(struct psc_load *load, const struct psc_wire_row *row, struc
     site->free_count += row->free_count;
     site->free_bytes += row->free_bytes;
     site->temporary_count += row->temporary_count;
+    site->alloc_bytes_variance += variance_of(load, row);
     site->peak_live_count += changed_since ? row->at_peak_count : live_count;
     site->peak_live_bytes += changed_since ? row->at_peak_bytes : live_bytes;
     struct psc_lifetime *lifetime = &load->lifetimes[site->id];
@@ -83,6 +95,7 @@ static void close_books(struct psc_load *load) {
 }
 
 void psc_load_books(struct psc_load *load) {
+    psc_load_samples_begin(load);
     load->lifetimes = psc_array_new(load->model->site_count, sizeof(*load->lifetimes));
     psc_load_chunks(load, PSC_CHUNK_BOOKS, UINT32_MAX, book_chunk);
     close_books(load);

@@ -5,6 +5,7 @@
 
 #include "report/array.h"
 #include "report/blame.h"
+#include "report/estimate.h"
 #include "report/load.h"
 
 #define SPAN_MAX (1ull << 47)      /* user addresses */
@@ -18,9 +19,17 @@ struct tally {
     uint32_t *slots; /* by site: index in blames, valid if that entry is of this site */
 };
 
+/* A set tag. */
+struct taken {
+    uint32_t site;
+    uint64_t requested_bytes;
+};
+
 struct psc_load_extents {
     struct psc_load *load;
     struct tally tally;
+    struct taken taken[PSC_CHUNK_BYTES / sizeof(uint64_t)]; /* of this extent */
+    size_t taken_count;
     const struct psc_wire_extent *wire;
     const uint64_t *tags;
     uint64_t offset; /* of the extent in the file */
@@ -69,10 +78,21 @@ static uint64_t age_of_tag(const struct psc_load *load, uint64_t tag) {
     return age > load->clock_bytes || age > turn - turn / 64 ? 0 : age;
 }
 
-static void count_size(struct psc_model *model, uint64_t requested) {
+static void count_size(struct psc_model *model, uint64_t requested, double weight) {
     struct psc_size_bucket *bucket = &model->sizes[psc_size_bucket_of(requested)];
-    bucket->count++;
-    bucket->bytes += requested;
+    bucket->count += psc_estimate_round(weight);
+    bucket->bytes += psc_estimate_round(weight * (double)requested);
+}
+
+static double weight_of(const struct psc_load_extents *extents) {
+    const struct psc_load *load = extents->load;
+    return load->samples == NULL ? 1
+                                 : psc_sample_weight(extents->wire->block_bytes, load->model->sampling.interval_bytes);
+}
+
+static void count_alive(struct psc_load *load, uint32_t site, uint64_t tag, uint64_t blocks) {
+    uint32_t *alive = &load->lifetimes[site].alive[psc_age_bucket(age_of_tag(load, tag))];
+    *alive = blocks < UINT32_MAX - *alive ? *alive + (uint32_t)blocks : UINT32_MAX;
 }
 
 /* Counts one set tag; returns the bytes requested. */
@@ -84,17 +104,18 @@ static uint64_t take_tag(struct psc_load_extents *extents, uint64_t tag) {
     site->id = id;
     site->tagged_count++;
     site->tagged_bytes += requested;
-    uint32_t *alive = &load->lifetimes[id].alive[psc_age_bucket(age_of_tag(load, tag))];
-    *alive += *alive != UINT32_MAX;
-    count_size(load->model, requested);
+    double weight = weight_of(extents);
+    count_alive(load, id, tag, psc_estimate_round(weight));
+    count_size(load->model, requested, weight);
     tally_add(&extents->tally, id, 1);
+    extents->taken[extents->taken_count++] = (struct taken){id, requested};
     return requested;
 }
 
 /* ---- pools ----------------------------------------------------------------------------------------------------- */
 
 /* Sums the tags into `pool`. Blocks may have been carved since the extent said so, and a damaged one may count more
- * untagged blocks than it has room for. */
+ * untagged blocks than it has room for; a sampled one may do so too, since it counts them at each snapshot only. */
 static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
     const struct psc_wire_extent *wire = extents->wire;
     pool->carved = wire->carved <= wire->capacity ? wire->carved : wire->capacity;
@@ -107,7 +128,8 @@ static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
     }
     uint32_t room = pool->carved - pool->tagged;
     pool->untagged = wire->untagged <= room ? wire->untagged : room;
-    if (wire->carved > wire->capacity || wire->untagged > pool->untagged) {
+    uint32_t most = extents->load->samples == NULL ? pool->untagged : wire->capacity;
+    if (wire->carved > wire->capacity || wire->untagged > most) {
         psc_load_warn(extents->load,
                       "extents: the pool at offset %" PRIu64 " has %" PRIu32 " blocks, but says %" PRIu32
                       " are carved and %" PRIu32 " live without a tag",
@@ -174,6 +196,24 @@ static uint64_t carved_page_bytes(const struct psc_pool *pool) {
     return pool->carved != 0 ? psc_round_up(bytes, PSC_MODEL_PAGE_BYTES) : 0;
 }
 
+/* The pool's part of the figures is known from its samples alone; what is pinned in it falls on all its live blocks. */
+static void take_samples(struct psc_load_extents *extents, const struct psc_pool *pool) {
+    struct tally *tally = &extents->tally;
+    double share = (double)pool->pinned_bytes / ((double)pool->tagged + pool->untagged);
+    for (size_t i = 0; i < extents->taken_count; i++) {
+        psc_load_sample(extents->load, extents->taken[i].site, pool->class_index, pool->block_bytes,
+                        extents->taken[i].requested_bytes, share);
+    }
+    extents->load->model->totals.recorded_blocks += pool->tagged;
+    for (size_t i = 0; i < tally->count && pool->pinned_bytes != 0; i++) {
+        struct psc_site *site = &extents->load->model->sites[tally->blames[i].site];
+        site->pinned_pools++;
+        site->pinned_pools_bytes += pool->committed_bytes;
+        site->pinning_blocks += tally->blames[i].blocks;
+        site->pinning_bytes += tally->blames[i].blocks * pool->block_bytes;
+    }
+}
+
 static void take_pool(struct psc_load_extents *extents) {
     struct psc_load *load = extents->load;
     struct psc_model *model = load->model;
@@ -183,15 +223,19 @@ static void take_pool(struct psc_load_extents *extents) {
                             .class_index = wire->class_index,
                             .capacity = wire->capacity};
     take_tags(extents, &pool);
-    if (pool.untagged != 0) {
+    if (pool.untagged != 0 && load->samples == NULL) {
         tally_add(&extents->tally, PSC_SITE_UNKNOWN, pool.untagged);
     }
     uint64_t live = (uint64_t)pool.tagged + pool.untagged;
     pool.live_requested_bytes += pool.untagged * pool.block_bytes;
     pool.committed_bytes = carved_page_bytes(&pool) + stale_bytes(extents, pool.capacity);
     pool.pinned_bytes = live == 0 ? 0 : pool.committed_bytes - live * pool.block_bytes;
-    charge(extents, &pool);
-    count_pool(model, &pool);
+    if (load->samples != NULL) {
+        take_samples(extents, &pool);
+    } else {
+        charge(extents, &pool);
+        count_pool(model, &pool);
+    }
     model->pools = psc_array_reserve(model->pools, model->pool_count + 1, &load->pool_capacity, sizeof(*model->pools));
     model->pools[model->pool_count++] = pool;
 }
@@ -210,6 +254,37 @@ static void pin_by_large(struct psc_load_extents *extents, const struct psc_larg
     }
 }
 
+static void count_large(struct psc_model *model, const struct psc_large *large, uint64_t stale, bool tagged) {
+    struct psc_fragmentation *sums = &model->fragmentation;
+    struct psc_class *class = &model->classes[PSC_CLASS_LARGE];
+    sums->committed_bytes += large->block_bytes + stale;
+    sums->tail_bytes += stale;
+    sums->pinned_bytes += stale;
+    sums->live_block_bytes += large->block_bytes;
+    sums->live_requested_bytes += large->requested_bytes;
+    sums->large_bytes += large->block_bytes;
+    model->totals.recorded_blocks += tagged;
+    model->totals.unrecorded_blocks += !tagged;
+    class->pools++;
+    class->live_blocks++;
+    class->capacity_blocks++;
+    class->committed_bytes += large->block_bytes + stale;
+    class->pinned_bytes += stale;
+    class->live_block_bytes += large->block_bytes;
+    class->live_requested_bytes += large->requested_bytes;
+    class->untagged_blocks += !tagged;
+}
+
+/* A large block is a sample itself, or nothing is known of it. */
+static void take_large_sample(struct psc_load_extents *extents, const struct psc_large *large, uint64_t stale,
+                              bool tagged) {
+    struct psc_load *load = extents->load;
+    load->model->totals.recorded_blocks += tagged;
+    if (tagged) {
+        psc_load_sample(load, large->site, PSC_CLASS_LARGE, large->block_bytes, large->requested_bytes, (double)stale);
+    }
+}
+
 static void take_large(struct psc_load_extents *extents) {
     struct psc_load *load = extents->load;
     struct psc_model *model = load->model;
@@ -218,28 +293,15 @@ static void take_large(struct psc_load_extents *extents) {
     struct psc_large large = {wire->base, wire->block_bytes, wire->block_bytes, PSC_SITE_UNKNOWN};
     if (tag != 0) {
         large.requested_bytes = take_tag(extents, tag);
-        large.site = site_of_tag(extents, tag);
+        large.site = extents->taken[0].site;
     }
-    struct psc_fragmentation *sums = &model->fragmentation;
-    struct psc_class *class = &model->classes[PSC_CLASS_LARGE];
     uint64_t stale = stale_bytes(extents, 1);
-    sums->committed_bytes += large.block_bytes + stale;
-    sums->tail_bytes += stale;
-    sums->pinned_bytes += stale;
-    pin_by_large(extents, &large, stale);
-    sums->live_block_bytes += large.block_bytes;
-    sums->live_requested_bytes += large.requested_bytes;
-    sums->large_bytes += large.block_bytes;
-    model->totals.recorded_blocks += tag != 0;
-    model->totals.unrecorded_blocks += tag == 0;
-    class->pools++;
-    class->live_blocks++;
-    class->capacity_blocks++;
-    class->committed_bytes += large.block_bytes + stale;
-    class->pinned_bytes += stale;
-    class->live_block_bytes += large.block_bytes;
-    class->live_requested_bytes += large.requested_bytes;
-    class->untagged_blocks += tag == 0;
+    if (load->samples != NULL) {
+        take_large_sample(extents, &large, stale, tag != 0);
+    } else {
+        pin_by_large(extents, &large, stale);
+        count_large(model, &large, stale, tag != 0);
+    }
     model->larges =
         psc_array_reserve(model->larges, model->large_count + 1, &load->large_capacity, sizeof(*model->larges));
     model->larges[model->large_count++] = large;
@@ -275,6 +337,7 @@ static void take_extent(struct psc_load_extents *extents, uint32_t tag_room) {
         return;
     }
     extents->tally.count = 0;
+    extents->taken_count = 0;
     if (extents->wire->class_index == PSC_CLASS_LARGE) {
         take_large(extents);
     } else {

@@ -5,18 +5,45 @@
 
 #include "core/base/compiler.h"
 
-struct psc_text psc_format_bytes(uint64_t bytes) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    struct psc_text text;
-    double value = (double)bytes;
-    size_t unit = 0;
+static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+
+/* What to divide by, and how many decimals to print. */
+struct scale {
+    double divisor;
+    size_t unit;
+    int decimals;
+};
+
+static struct scale scale_of(uint64_t bytes) {
+    struct scale scale = {1, 0, 0};
     /* 1023.5 would be printed as 1024 of the smaller unit */
-    while (value >= 1023.5 && unit + 1 < PSC_COUNT_OF(units)) {
-        value /= 1024;
-        unit++;
+    while ((double)bytes / scale.divisor >= 1023.5 && scale.unit + 1 < PSC_COUNT_OF(units)) {
+        scale.divisor *= 1024;
+        scale.unit++;
     }
-    int decimals = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-    snprintf(text.s, sizeof(text.s), "%.*f %s", decimals, value, units[unit]);
+    double value = (double)bytes / scale.divisor;
+    scale.decimals = scale.unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    return scale;
+}
+
+struct psc_text psc_format_bytes(uint64_t bytes) {
+    struct psc_text text;
+    struct scale scale = scale_of(bytes);
+    snprintf(text.s, sizeof(text.s), "%.*f %s", scale.decimals, (double)bytes / scale.divisor, units[scale.unit]);
+    return text;
+}
+
+struct psc_text psc_format_bytes_error(uint64_t bytes, uint64_t error) {
+    struct psc_text text;
+    struct scale scale = scale_of(bytes);
+    snprintf(text.s, sizeof(text.s), "%.*f %s ± %.*f", scale.decimals, (double)bytes / scale.divisor, units[scale.unit],
+             scale.decimals, (double)error / scale.divisor);
+    return text;
+}
+
+struct psc_text psc_format_count_error(uint64_t count, uint64_t error) {
+    struct psc_text text;
+    snprintf(text.s, sizeof(text.s), "%.26s ± %.26s", psc_format_count(count).s, psc_format_count(error).s);
     return text;
 }
 

@@ -7,11 +7,15 @@
 
 /* The longest text that a psc_format_* function into a struct can make, with its NUL. */
 struct psc_text {
-    char s[40];
+    char s[64];
 };
 
 /* "512 B", "3.81 MiB", "15.3 MiB", "390 KiB" */
 struct psc_text psc_format_bytes(uint64_t bytes);
+/* "12.3 MiB ± 1.1", "512 B ± 30": the error in the unit of the value */
+struct psc_text psc_format_bytes_error(uint64_t bytes, uint64_t error);
+/* "6,250 ± 320" */
+struct psc_text psc_format_count_error(uint64_t count, uint64_t error);
 /* "6,250" */
 struct psc_text psc_format_count(uint64_t count);
 /* "31.3 %"; "-" of nothing */

@@ -112,6 +112,11 @@ static void emit_sampling(struct psc_emit *emit, const struct psc_sampling *samp
     psc_emit_open(emit, "sampling", '{');
     psc_emit_text(emit, "mode", psc_report_mode_name(sampling->mode));
     psc_emit_number(emit, "interval_bytes", sampling->interval_bytes);
+    if (sampling->mode == PSC_MODE_SAMPLE) {
+        psc_emit_number(emit, "samples", sampling->samples);
+        psc_emit_bool(emit, "calibrated", sampling->calibrated);
+        psc_emit_number(emit, "snapshot_age_ns", sampling->snapshot_age_ns);
+    }
     psc_emit_close(emit, '{');
 }
 
@@ -165,12 +170,22 @@ static void emit_lifetime(struct psc_emit *emit, const char *key, uint64_t bytes
     }
 }
 
+/* All 0 wide where every allocation is recorded. */
+static void emit_ranges(struct psc_emit *emit, const struct psc_site *site) {
+    psc_emit_number(emit, "samples", site->tagged_count);
+    psc_emit_number(emit, "live_bytes_error", psc_range_error(site->live_bytes_range));
+    psc_emit_number(emit, "live_bytes_low", site->live_bytes_range.low);
+    psc_emit_number(emit, "live_bytes_high", site->live_bytes_range.high);
+    psc_emit_number(emit, "live_count_error", psc_range_error(site->live_count_range));
+    psc_emit_number(emit, "alloc_bytes_error", psc_range_error(site->alloc_bytes_range));
+    psc_emit_number(emit, "pinned_bytes_error", psc_range_error(site->pinned_bytes_range));
+}
+
 static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
     psc_emit_open(emit, NULL, '{');
     psc_emit_number(emit, "id", site->id);
     EMIT_FIELDS(emit, site, site_fields);
-    /* every allocation is recorded: nothing is estimated */
-    psc_emit_number(emit, "live_bytes_error", 0);
+    emit_ranges(emit, site);
     psc_emit_open(emit, "lifetime_bytes", '{');
     emit_lifetime(emit, "p50", site->lifetime_p50);
     emit_lifetime(emit, "p90", site->lifetime_p90);
@@ -178,6 +193,7 @@ static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
     psc_emit_close(emit, '{');
     emit_flag(emit, "cut", site->flags, PSC_SITE_CUT);
     emit_flag(emit, "broken", site->flags, PSC_SITE_BROKEN);
+    emit_flag(emit, "skipped", site->flags, PSC_SITE_SKIPPED);
     emit_frames(emit, site);
     psc_emit_close(emit, '{');
 }
@@ -227,6 +243,15 @@ static void emit_rest(struct psc_emit *emit, const struct psc_model *model, cons
     for (size_t k = 0; k < PSC_COUNT_OF(sum_fields); k++) {
         psc_emit_number(emit, sum_fields[k].key, sums[k]);
     }
+    psc_emit_close(emit, '{');
+}
+
+/* Beside the sites: what no sample tells of. */
+static void emit_not_sampled(struct psc_emit *emit, const struct psc_not_sampled *rest) {
+    psc_emit_open(emit, "not_sampled", '{');
+    psc_emit_number(emit, "live_count", rest->live_count);
+    psc_emit_number(emit, "live_bytes", rest->live_bytes);
+    psc_emit_number(emit, "pinned_bytes", rest->pinned_bytes);
     psc_emit_close(emit, '{');
 }
 
@@ -282,6 +307,8 @@ void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
     emit_sampling(&emit, &model->sampling);
     psc_emit_open(&emit, "totals", '{');
     EMIT_FIELDS(&emit, &model->totals, total_fields);
+    psc_emit_number(&emit, "live_bytes_error", psc_range_error(model->totals.live_bytes_range));
+    psc_emit_number(&emit, "alloc_bytes_error", psc_range_error(model->totals.alloc_bytes_range));
     psc_emit_close(&emit, '{');
     psc_emit_open(&emit, "fragmentation", '{');
     EMIT_FIELDS(&emit, &model->fragmentation, fragmentation_fields);
@@ -289,6 +316,7 @@ void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
     emit_classes(&emit, model);
     emit_sites(&emit, model, chosen);
     emit_rest(&emit, model, chosen);
+    emit_not_sampled(&emit, &model->not_sampled);
     emit_snapshots(&emit, model);
     emit_notes(&emit, model, "warnings", true);
     emit_notes(&emit, model, "notes", false);

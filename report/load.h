@@ -1,5 +1,5 @@
 /* The parts of the model's maker, for each other: not for users of the model. Order of work:
- * process, tables (modules, frames, sites, threads, snapshots, arenas), books, extents, sums. */
+ * process, tables (modules, frames, sites, threads, snapshots, arenas), books, extents with samples, sums. */
 #ifndef PSC_REPORT_LOAD_H
 #define PSC_REPORT_LOAD_H
 
@@ -19,6 +19,7 @@ struct psc_model_store {
 };
 
 struct psc_load_extents; /* extents.c's own */
+struct psc_load_samples; /* samples.c's own */
 
 /* Needed while the model is made. */
 struct psc_load {
@@ -27,7 +28,11 @@ struct psc_load {
     struct psc_wire_header *header; /* the trace's */
     struct psc_lifetime *lifetimes; /* per site */
     struct psc_load_extents *extents;
-    uint64_t clock_bytes; /* the latest that anything in the trace knows */
+    struct psc_load_samples *samples; /* NULL: the trace is not sampled */
+    uint64_t clock_bytes;             /* the latest that anything in the trace knows */
+    uint64_t cached_bytes;            /* free pages not yet given back */
+    uint64_t differing_blocks;        /* between books and tags */
+    uint64_t differing_sites;
     size_t note_capacity;
     size_t notes_dropped;
     size_t module_capacity;
@@ -72,6 +77,15 @@ void psc_load_tables(struct psc_load *load);
 void psc_load_frame_modules(struct psc_load *load);
 void psc_load_books(struct psc_load *load);
 void psc_load_extents(struct psc_load *load);
+
+/* The samples of a sampled trace. Begin comes before the books; then each sample that is live, with the free bytes that
+ * it is charged with; last, all estimates, and the heap's own figures from its last snapshot. Begin and finish do
+ * nothing in other traces. */
+void psc_load_samples_begin(struct psc_load *load);
+void psc_load_sample(struct psc_load *load, uint32_t site, uint32_t class_index, uint64_t block_bytes,
+                     uint64_t requested_bytes, double pinned_bytes);
+void psc_load_samples_finish(struct psc_load *load);
+
 /* What the figures mean for the reader: after all sums. */
 void psc_load_notes(struct psc_load *load);
 

@@ -58,12 +58,18 @@ static uint64_t cached_ranges(struct psc_load *load) {
     return 0;
 }
 
-static void sum_fragmentation(struct psc_model *model, uint64_t cached_range_bytes) {
-    struct psc_fragmentation *sums = &model->fragmentation;
-    sums->cached_bytes = cached_range_bytes;
-    for (size_t i = 0; i < model->arena_count; i++) {
-        sums->cached_bytes += model->arenas[i].cached_bytes;
+/* As the arenas have it; of a sampled trace the last snapshot's, as all else, takes its place. */
+static uint64_t cached_now(struct psc_load *load) {
+    uint64_t bytes = cached_ranges(load);
+    for (size_t i = 0; i < load->model->arena_count; i++) {
+        bytes += load->model->arenas[i].cached_bytes;
     }
+    return bytes;
+}
+
+static void sum_fragmentation(struct psc_model *model, uint64_t cached_bytes) {
+    struct psc_fragmentation *sums = &model->fragmentation;
+    sums->cached_bytes = cached_bytes;
     sums->committed_bytes += sums->cached_bytes;
     sums->internal_bytes = sums->live_block_bytes - sums->live_requested_bytes;
     sums->external_bytes = sums->committed_bytes - sums->live_block_bytes;
@@ -87,6 +93,22 @@ static void sum_totals(struct psc_load *load) {
         totals->peak_rss_bytes = larger(totals->peak_rss_bytes, snapshot->rss_bytes);
         totals->rss_bytes = snapshot->rss_bytes != 0 ? snapshot->rss_bytes : totals->rss_bytes;
         model->process.duration_ns = larger(model->process.duration_ns, snapshot->time_ns);
+    }
+}
+
+static struct psc_range exactly(uint64_t value) {
+    return (struct psc_range){value, value};
+}
+
+static void set_exact_ranges(struct psc_model *model) {
+    model->totals.live_bytes_range = exactly(model->totals.live_bytes);
+    model->totals.alloc_bytes_range = exactly(model->totals.alloc_bytes);
+    for (size_t i = 0; i < model->site_count; i++) {
+        struct psc_site *site = &model->sites[i];
+        site->live_count_range = exactly(site->live_count);
+        site->live_bytes_range = exactly(site->live_bytes);
+        site->alloc_bytes_range = exactly(site->alloc_bytes);
+        site->pinned_bytes_range = exactly(site->pinned_bytes);
     }
 }
 
@@ -184,7 +206,13 @@ static void fill(struct psc_load *load) {
     psc_load_tables(load);
     psc_load_books(load);
     psc_load_extents(load);
-    sum_fragmentation(model, cached_ranges(load));
+    load->cached_bytes = cached_now(load);
+    if (psc_model_is_sampled(model)) {
+        psc_load_samples_finish(load);
+    } else {
+        set_exact_ranges(model);
+    }
+    sum_fragmentation(model, load->cached_bytes);
     sum_totals(load);
     find_lifetimes(load);
     lay_out_arenas(model);
@@ -252,6 +280,18 @@ void psc_model_close(struct psc_model *model) {
 
 /* ---- frames ---------------------------------------------------------------------------------------------------- */
 
+static const char gap_name[] = "(frames left out)";
+
+bool psc_frame_is_gap(const struct psc_frame *frame) {
+    return frame->function == gap_name;
+}
+
+static void add_frames(struct psc_site *site, const struct psc_frame *frames, size_t count, size_t *capacity) {
+    site->frames = psc_array_reserve(site->frames, site->frame_count + count, capacity, sizeof(*site->frames));
+    memcpy(site->frames + site->frame_count, frames, count * sizeof(*frames));
+    site->frame_count += count;
+}
+
 void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
     if (site->frames != NULL || site->raw.count == 0) {
         return;
@@ -263,9 +303,10 @@ void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
     for (size_t i = 0; i < site->raw.count; i++) {
         const struct psc_frame *found;
         size_t count = psc_symbols_resolve(model->symbols, site->raw.addresses[i], site->raw.modules[i], &found);
-        site->frames = psc_array_reserve(site->frames, site->frame_count + count, &capacity, sizeof(*site->frames));
-        memcpy(site->frames + site->frame_count, found, count * sizeof(*found));
-        site->frame_count += count;
+        add_frames(site, found, count, &capacity);
+        if (i + 1 == site->skip_after) {
+            add_frames(site, &(struct psc_frame){.function = gap_name}, 1, &capacity);
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 /* The facts of one trace in memory: read once, summed, never changed afterwards except that frames of sites are
  * resolved on demand. Everything that report, plots and exports say comes from here.
  *
- * All counts and bytes are exact for an exact trace. All times are nanoseconds since the start of the process. Strings
+ * All counts and bytes are exact for an exact trace. Of a sampled one the sites' are estimates with their intervals, and
+ * so is what is requested; the heap's own figures (fragmentation, classes) are the exact ones of its last snapshot, which
+ * may be older than the rest: see psc_sampling. Pools, larges and sizes are then those with a sample only. All times are nanoseconds since the start of the process. Strings
  * are as the trace gives them: any byte but NUL may stand in them; who prints one escapes it.
  * Nothing here is thread-safe: a model belongs to one thread.
  */
@@ -39,12 +41,36 @@ struct psc_process {
 };
 
 struct psc_sampling {
-    uint32_t mode; /* enum psc_mode */
+    uint32_t mode; /* enum psc_mode; one that is not known is told as it is, and read as exact */
     uint64_t interval_bytes;
     uint32_t depth;
+    /* The rest is of sampled traces. */
+    uint64_t samples;         /* of live blocks */
+    bool calibrated;          /* the estimates of live blocks were corrected by the heap's own totals */
+    bool has_snapshot;        /* else the heap's own figures are estimates without pools */
+    uint64_t snapshot_age_ns; /* before the end */
 };
 
-/* live_* are counted allocations - counted frees. peak_* are the largest values seen, the present ones included. */
+/* Where an estimate's truth lies in 19 of 20 cases. Of what is exact, both are the value. */
+struct psc_range {
+    uint64_t low;
+    uint64_t high;
+};
+
+/* Half its width: what stands behind the sign ±. */
+static inline uint64_t psc_range_error(struct psc_range range) {
+    return (range.high - range.low) / 2 + ((range.high - range.low) & 1);
+}
+
+/* What the heap holds in groups of size classes of which no live block was sampled, and what is pinned but could not be
+ * charged. Zero in an exact trace. */
+struct psc_not_sampled {
+    uint64_t live_count;
+    uint64_t live_bytes; /* as requested in full */
+    uint64_t pinned_bytes;
+};
+
+/* live_* are counted allocations - counted frees; in a sampled trace, what sites and not_sampled add up to. peak_* are the largest values seen, the present ones included. */
 struct psc_totals {
     uint64_t alloc_count;
     uint64_t alloc_bytes;
@@ -62,7 +88,9 @@ struct psc_totals {
     uint64_t unrecorded_frees;
     uint64_t tracker_bytes;     /* memory of the tracker, never part of the above */
     uint64_t recorded_blocks;   /* tags that are set */
-    uint64_t unrecorded_blocks; /* live blocks without a tag */
+    uint64_t unrecorded_blocks; /* live blocks without a tag; 0 in a sampled trace */
+    struct psc_range live_bytes_range;
+    struct psc_range alloc_bytes_range;
 };
 
 /* Where the committed bytes are. Always, to the byte:
@@ -70,7 +98,8 @@ struct psc_totals {
  *   live_block = live_requested + internal
  *   external = free_blocks + tail + empty_pools + cached
  *   pinned = free_blocks + tail = sum of pool pinned_bytes = sum of site pinned_bytes
- * A live block without a tag counts as requested in full. */
+ * A live block without a tag counts as requested in full. Of a sampled trace tail is not known and part of free_blocks,
+ * and the last sum is that of sites and not_sampled. */
 struct psc_fragmentation {
     uint64_t committed_bytes;
     uint64_t live_requested_bytes;
@@ -143,10 +172,17 @@ struct psc_site {
     uint64_t peak_live_count; /* at the moment when the process's live bytes peaked */
     uint64_t peak_live_bytes;
     uint64_t temporary_count;
-    uint64_t tagged_count;       /* live blocks found in pools; differs from live_count only while the process writes */
-    uint64_t tagged_bytes;       /* requested */
+    uint64_t tagged_count; /* live blocks found in pools, in a sampled trace the samples among them; of an exact one
+                                  * it differs from live_count only while the process writes */
+    uint64_t tagged_bytes; /* requested */
+    struct psc_range live_count_range;
+    struct psc_range live_bytes_range;
+    struct psc_range alloc_bytes_range;
+    struct psc_range pinned_bytes_range;
+    double alloc_bytes_variance; /* of sampled traces */
     uint64_t pinned_bytes;       /* shares of all pools: they add up to fragmentation.pinned_bytes */
-    uint64_t pinned_pools;       /* pools with something pinned in which this site has a block */
+    uint64_t pinned_pools;       /* pools with something pinned in which this site has a block (of a sampled trace: a
+                                  * sample) */
     uint64_t pinned_pools_bytes; /* committed bytes of those pools */
     uint64_t pinning_blocks;     /* blocks of this site in those pools */
     uint64_t pinning_bytes;      /* block bytes of those */
@@ -154,12 +190,13 @@ struct psc_site {
     uint64_t lifetime_p90;
     uint64_t lifetime_p99;
     uint64_t first_clock;
+    size_t skip_after; /* return addresses of `raw` behind which some are left out; 0: none are */
     struct psc_site_frames raw;
     struct psc_frame *frames; /* NULL until psc_model_symbolize */
     size_t frame_count;
 };
 
-/* A pool that is in use, empty ones included. Sorted by base. */
+/* A pool that is in use, empty ones included; of a sampled trace one with a sample. Sorted by base. */
 struct psc_pool {
     uint64_t base;
     uint64_t block_bytes;
@@ -230,6 +267,7 @@ struct psc_model {
     struct psc_process process;
     struct psc_sampling sampling;
     struct psc_totals totals;
+    struct psc_not_sampled not_sampled;
     struct psc_fragmentation fragmentation;
     uint32_t page_bytes;
     uint32_t arena_bytes;
@@ -277,8 +315,15 @@ void psc_model_symbolize_top(struct psc_model *model, size_t top);
 /* Gives back the array of resolved frames of one site. */
 void psc_model_forget_frames(struct psc_site *site);
 
+/* True of a trace with samples in place of all allocations. */
+static inline bool psc_model_is_sampled(const struct psc_model *model) {
+    return model->sampling.mode == PSC_MODE_SAMPLE;
+}
+
 /* True if the site was met at all. */
 bool psc_site_is_used(const struct psc_site *site);
+/* True of the one that stands in `frames` where a deep stack has a gap. */
+bool psc_frame_is_gap(const struct psc_frame *frame);
 /* Frames of the allocator's own entry points (malloc, calloc, operator new, ...) at the inner end: how many to skip so
  * that the first one shown is the program's. Never all of them. */
 size_t psc_site_skip(const struct psc_site *site);

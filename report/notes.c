@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "report/estimate.h"
 #include "report/format.h"
 #include "report/load.h"
 
@@ -32,13 +33,16 @@ static void note_stopped(struct psc_load *load) {
 
 static void note_lost_events(struct psc_load *load) {
     const struct psc_totals *totals = &load->model->totals;
-    if (totals->dropped_events != 0) {
+    if (totals->dropped_events != 0 && psc_model_is_sampled(load->model)) {
+        psc_load_note(load, "%s samples could not be recorded, and are in no site.",
+                      psc_format_count(totals->dropped_events).s);
+    } else if (totals->dropped_events != 0) {
         psc_load_note(load,
                       "%s allocations could not be recorded. They are in no site; their blocks count as live "
                       "without a record until they are freed.",
                       psc_format_count(totals->dropped_events).s);
     }
-    if (totals->unrecorded_frees != 0) {
+    if (totals->unrecorded_frees != 0 && !psc_model_is_sampled(load->model)) {
         psc_load_note(load,
                       "%s frees were of blocks that had no record (made before recording began, inherited, or "
                       "dropped).",
@@ -51,6 +55,70 @@ static void note_lost_events(struct psc_load *load) {
                       psc_format_count(totals->unrecorded_blocks).s);
     }
 }
+
+/* ---- sampled traces ---------------------------------------------------------------------------------------------- */
+
+static void note_rough(struct psc_load *load) {
+    uint64_t rough = 0;
+    for (size_t i = 0; i < load->model->site_count; i++) {
+        uint64_t samples = load->model->sites[i].tagged_count;
+        rough += samples != 0 && samples < PSC_ESTIMATE_FEW;
+    }
+    if (rough != 0) {
+        psc_load_note(load, "Sites whose live blocks rest on fewer than %d samples: %s. Their figures are rough.",
+                      PSC_ESTIMATE_FEW, psc_format_count(rough).s);
+    }
+}
+
+static void note_not_sampled(struct psc_load *load) {
+    const struct psc_not_sampled *rest = &load->model->not_sampled;
+    if (rest->live_count != 0 || rest->live_bytes != 0) {
+        psc_load_note(load, "No sample tells whose %s live blocks (%s) are, of sizes that few bytes are allocated in.",
+                      psc_format_count(rest->live_count).s, psc_format_bytes(rest->live_bytes).s);
+    }
+    if (rest->pinned_bytes != 0) {
+        psc_load_note(load,
+                      "No sample tells who pins %s. Few blocks that pin much are easily missed: mode=exact names them.",
+                      psc_format_bytes(rest->pinned_bytes).s);
+    }
+}
+
+/* What the estimates of live blocks rest on. */
+static void note_totals(struct psc_load *load) {
+    const struct psc_sampling *sampling = &load->model->sampling;
+    if (!sampling->has_snapshot) {
+        psc_load_note(load, "The trace holds no snapshot: the live blocks of the heap are estimates as well, and what "
+                            "pools hold beside them is not known.");
+    } else if (!sampling->calibrated) {
+        psc_load_note(load,
+                      "The heap's own figures are those of its last snapshot, %s before the end. Those of sites are of "
+                      "the end, were not corrected by them, and do not add up to them.",
+                      psc_format_duration(sampling->snapshot_age_ns).s);
+    }
+}
+
+/* A child's heap holds blocks that its parent made, none of which can be a sample here. */
+static void note_inherited_unsampled(struct psc_load *load) {
+    const struct psc_model *model = load->model;
+    uint64_t held = model->fragmentation.live_requested_bytes, known = model->totals.live_bytes;
+    if ((model->process.flags & PSC_TRACE_FORKED) != 0) {
+        psc_load_note(load,
+                      "The process began by fork. Blocks that it inherited from process %" PRIu32
+                      " are in no site: about %s of what the heap has live.",
+                      model->process.ppid, psc_format_bytes(held > known ? held - known : 0).s);
+    }
+}
+
+static void note_sampling(struct psc_load *load) {
+    if (psc_model_is_sampled(load->model) && (load->model->process.flags & PSC_TRACE_PASSIVE) == 0) {
+        note_totals(load);
+        note_inherited_unsampled(load);
+        note_rough(load);
+        note_not_sampled(load);
+    }
+}
+
+/* ---- all traces -------------------------------------------------------------------------------------------------- */
 
 /* Adds what the heap had in a class beyond what the extents show to the sums, and a word on it to `list`. */
 static int inherited_of_class(const struct psc_model *model, uint32_t class, uint64_t sums[2], char *list,
@@ -71,7 +139,7 @@ static int inherited_of_class(const struct psc_model *model, uint32_t class, uin
 /* The heap counted all blocks when it took the snapshot; extents show only pools that the child allocated from. */
 static void note_inherited(struct psc_load *load) {
     const struct psc_model *model = load->model;
-    if ((model->process.flags & PSC_TRACE_FORKED) == 0) {
+    if ((model->process.flags & PSC_TRACE_FORKED) == 0 || psc_model_is_sampled(model)) {
         return;
     }
     char list[400] = "";
@@ -91,15 +159,20 @@ static void note_inherited(struct psc_load *load) {
 }
 
 static void note_stacks(struct psc_load *load) {
-    uint64_t cut = 0, broken = 0, unknown;
+    uint64_t cut = 0, broken = 0, skipped = 0, unknown;
     for (size_t i = 0; i < load->model->site_count; i++) {
         cut += (load->model->sites[i].flags & PSC_SITE_CUT) != 0;
         broken += (load->model->sites[i].flags & PSC_SITE_BROKEN) != 0;
+        skipped += load->model->sites[i].skip_after != 0;
     }
     unknown = load->model->sites[PSC_SITE_UNKNOWN].alloc_count;
     if (cut != 0) {
         psc_load_note(load, "%s stacks are deeper than %" PRIu32 " frames: their outermost frames are missing.",
                       psc_format_count(cut).s, load->model->sampling.depth);
+    }
+    if (skipped != 0) {
+        psc_load_note(load, "%s stacks are deeper than %" PRIu32 " frames: some in their middle are left out.",
+                      psc_format_count(skipped).s, load->model->sampling.depth);
     }
     if (broken != 0) {
         psc_load_note(load, "%s stacks end at a frame that nothing describes.", psc_format_count(broken).s);
@@ -116,8 +189,8 @@ static uint64_t difference(uint64_t a, uint64_t b) {
 /* Books and tags tell of the same blocks. The process writes one after the other, so that they may differ by what its
  * threads were just doing. */
 static void note_disagreement(struct psc_load *load) {
-    uint64_t blocks = 0, sites = 0;
-    for (size_t i = 0; i < load->model->site_count; i++) {
+    uint64_t blocks = load->differing_blocks, sites = load->differing_sites;
+    for (size_t i = 0; i < load->model->site_count && !psc_model_is_sampled(load->model); i++) {
         const struct psc_site *site = &load->model->sites[i];
         blocks += difference(site->live_count, site->tagged_count);
         sites += site->live_count != site->tagged_count;
@@ -141,6 +214,7 @@ void psc_load_notes(struct psc_load *load) {
     note_nothing_recorded(load);
     note_stopped(load);
     note_lost_events(load);
+    note_sampling(load);
     note_inherited(load);
     note_stacks(load);
     note_disagreement(load);

@@ -82,6 +82,20 @@ static void write_warnings(const struct page *page) {
     }
 }
 
+static void write_sampling(const struct page *page) {
+    const struct psc_sampling *sampling = &page->model->sampling;
+    if (!psc_model_is_sampled(page->model)) {
+        return;
+    }
+    fprintf(page->out,
+            "<p class=soft>This is a sampled trace: one sample in %s allocated, on average; %s sample%s live. Figures "
+            "of sites, requested bytes and counts of allocations are estimates, and ± is half their 95&nbsp;%% "
+            "interval. What the heap holds is counted%s.</p>\n",
+            psc_format_bytes(sampling->interval_bytes).s, psc_format_count(sampling->samples).s,
+            sampling->samples == 1 ? " is" : "s are",
+            sampling->calibrated ? "" : ", as of the last snapshot, and the sites are not corrected by it");
+}
+
 static void write_tile(FILE *out, const char *name, uint64_t bytes, const char *soft) {
     fprintf(out, "<div class=card>%s<b>%s</b><span class=soft>%s</span></div>\n", name, psc_format_bytes(bytes).s,
             soft);
@@ -95,7 +109,7 @@ static const char *of_it(uint64_t part, uint64_t whole, char text[32]) {
 static void write_tiles(const struct page *page) {
     const struct psc_fragmentation *f = &page->model->fragmentation;
     const struct psc_totals *totals = &page->model->totals;
-    char text[96];
+    char text[128];
     fputs("<div class=tiles>\n", page->out);
     write_tile(page->out, "Held", f->committed_bytes, "committed by the heap");
     write_tile(page->out, "Live", f->live_requested_bytes, of_it(f->live_requested_bytes, f->committed_bytes, text));
@@ -140,18 +154,27 @@ static void write_beside(const char *name, uint64_t bytes, FILE *out) {
     }
 }
 
+static const char *moment_of(const struct psc_model *model) {
+    if (psc_model_is_sampled(model) && model->sampling.has_snapshot && !model->sampling.calibrated) {
+        return "at the last snapshot";
+    }
+    return model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end";
+}
+
 static void write_memory(const struct page *page) {
     const struct psc_fragmentation *f = &page->model->fragmentation;
+    bool sampled = psc_model_is_sampled(page->model);
     const struct part parts[] = {
-        {"live", "as requested", PSC_COLOR_LIVE, f->live_requested_bytes},
+        {"live", sampled ? "as requested (estimated)" : "as requested", PSC_COLOR_LIVE, f->live_requested_bytes},
         {"rounding", "of live blocks up to their size class or page", PSC_COLOR_ROUNDING, f->internal_bytes},
-        {"free blocks", "between live ones (pinned)", PSC_COLOR_PINNED, f->free_blocks_bytes},
-        {"pool ends", "behind the last block of a pool (pinned)", "#F0A070", f->tail_bytes},
+        {sampled ? "free in pools" : "free blocks",
+         sampled ? "that have a live block (pinned)" : "between live ones (pinned)", PSC_COLOR_PINNED,
+         f->free_blocks_bytes},
+        {"pool ends", sampled ? "counted with those" : "behind the last block of a pool (pinned)", "#F0A070", f->tail_bytes},
         {"empty pools", "without a live block", PSC_COLOR_EMPTY, f->empty_pools_bytes},
         {"cached", "free pages not yet given back", PSC_COLOR_CACHED, f->cached_bytes},
     };
-    fprintf(page->out, "<h2>Memory %s</h2>\n<div class=card>\n",
-            page->model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end");
+    fprintf(page->out, "<h2>Memory %s</h2>\n<div class=card>\n", moment_of(page->model));
     write_bar(parts, PSC_COUNT_OF(parts), f->committed_bytes, page->out);
     fputs("<div class=scroll><table><thead><tr><th>Part</th><th class=n>Bytes</th><th class=n></th>"
           "<th class=n>Share</th></tr></thead><tbody>\n",
@@ -241,7 +264,7 @@ static void write_fact(FILE *out, const char *name, const char *text) {
 
 static void write_process(const struct page *page) {
     const struct psc_process *process = &page->model->process;
-    char text[192];
+    char text[256];
     struct tm moment;
     time_t seconds = (time_t)(process->start_realtime_ns / 1000000000u);
     fputs("<h2>Process</h2>\n<div class=card><table class=facts><tbody>\n<tr><td>command</td><td><code>", page->out);
@@ -283,6 +306,7 @@ static void write_notes(const struct page *page) {
 static int write_all(const struct page *page) {
     write_head(page);
     write_warnings(page);
+    write_sampling(page);
     write_tiles(page);
     write_findings(page);
     write_memory(page);

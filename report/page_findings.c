@@ -35,12 +35,33 @@ static void find_held(const struct psc_model *model, FILE *out) {
             BYTES(f->committed_bytes - f->live_requested_bytes), BYTES(f->internal_bytes), BYTES(f->external_bytes));
 }
 
+static struct psc_text estimate(const struct psc_model *model, uint64_t bytes, struct psc_range range) {
+    return psc_model_is_sampled(model) ? psc_format_bytes_error(bytes, psc_range_error(range))
+                                       : psc_format_bytes(bytes);
+}
+
+/* Samples tell how much, but not how many pools and blocks. */
+static void find_pinned_by_sample(struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out,
+            "<li><b>%s</b> are pinned: free, but in pools that a live block keeps from going back. Of it, most that "
+            "samples account for is due to ",
+            BYTES(model->fragmentation.pinned_bytes));
+    write_site(model, site->id, out);
+    fprintf(out, ": %s, from %s sample%s; %s are due to blocks that no sample tells of.</li>\n",
+            estimate(model, site->pinned_bytes, site->pinned_bytes_range).s, COUNT(site->tagged_count),
+            site->tagged_count == 1 ? "" : "s", BYTES(model->not_sampled.pinned_bytes));
+}
+
 static void find_pinned(struct psc_model *model, FILE *out) {
     uint64_t pinned = model->fragmentation.pinned_bytes;
     if (!WORTH(pinned, model->fragmentation.committed_bytes) || model->by_pinned_count == 0) {
         return;
     }
     const struct psc_site *site = &model->sites[model->by_pinned[0]];
+    if (psc_model_is_sampled(model)) {
+        find_pinned_by_sample(model, site, out);
+        return;
+    }
     fprintf(out,
             "<li><b>%s</b> are pinned: free, but in pools that a live block keeps from going back. %s of it is due to ",
             BYTES(pinned), SHARE(site->pinned_bytes, pinned));
@@ -57,13 +78,33 @@ static void find_live(struct psc_model *model, FILE *out) {
     const struct psc_site *site = &model->sites[model->by_live[0]];
     fputs("<li>Most live bytes were allocated by ", out);
     write_site(model, site->id, out);
-    fprintf(out, ": %s in %s block%s, %s of all live bytes.</li>\n", BYTES(site->live_bytes), COUNT(site->live_count),
+    fprintf(out, ": %s in %s block%s, %s of all live bytes.</li>\n",
+            estimate(model, site->live_bytes, site->live_bytes_range).s, COUNT(site->live_count),
             site->live_count == 1 ? "" : "s", SHARE(site->live_bytes, model->totals.live_bytes));
+}
+
+/* A sampled trace has only those pools that had a sample; the snapshot counts all, but not their bytes. */
+static void find_sparse_pools_of_snapshot(const struct psc_model *model, FILE *out) {
+    uint64_t pools = 0;
+    if (!model->sampling.has_snapshot) {
+        return;
+    }
+    const uint32_t *bins = model->snapshots[model->snapshot_count - 1].occupancy;
+    for (size_t i = 0; i < PSC_OCCUPANCY_BINS; i++) {
+        pools += bins[i];
+    }
+    if (WORTH(bins[1], pools)) {
+        fprintf(out, "<li>%s of %s pools are at most 10 %% full.</li>\n", COUNT(bins[1]), COUNT(pools));
+    }
 }
 
 static void find_sparse_pools(const struct psc_model *model, FILE *out) {
     uint64_t pools = 0;
     uint64_t bytes = 0;
+    if (psc_model_is_sampled(model)) {
+        find_sparse_pools_of_snapshot(model, out);
+        return;
+    }
     for (size_t i = 0; i < model->pool_count; i++) {
         const struct psc_pool *pool = &model->pools[i];
         uint64_t live = (uint64_t)pool->tagged + pool->untagged;

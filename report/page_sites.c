@@ -21,6 +21,9 @@ struct column {
     const char *hint;
     uint64_t (*value)(const struct psc_site *site);
     struct psc_text (*text)(uint64_t value);
+    size_t range; /* where in a site its interval stands, if it has one; 0: none */
+    struct psc_text (*estimate)(uint64_t value, uint64_t error);
+    bool sampled_only;
 };
 
 static struct psc_text text_lifetime(uint64_t bytes) {
@@ -40,17 +43,26 @@ FIELD(alloc_count)
 FIELD(temporary_count)
 FIELD(lifetime_p50)
 FIELD(lifetime_p99)
+FIELD(tagged_count)
+
+#define BYTES_IN(range) psc_format_bytes, offsetof(struct psc_site, range), psc_format_bytes_error, false
+#define COUNT_IN(range) psc_format_count, offsetof(struct psc_site, range), psc_format_count_error, false
+#define EXACT 0, NULL, false
 
 static const struct column columns[] = {
-    {"Live", "requested bytes of live blocks", get_live_bytes, psc_format_bytes},
-    {"Blocks", "live blocks", get_live_count, psc_format_count},
-    {"Pinned", "free memory that live blocks of this site keep from going back", get_pinned_bytes, psc_format_bytes},
-    {"At peak", "live bytes when the process's live bytes peaked", get_peak_live_bytes, psc_format_bytes},
-    {"Allocated", "bytes requested in all", get_alloc_bytes, psc_format_bytes},
-    {"Allocations", "number of allocations", get_alloc_count, psc_format_count},
-    {"Temporary", "freed before the next allocation", get_temporary_count, psc_format_count},
-    {"Life p50", "half of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p50, text_lifetime},
-    {"Life p99", "99 % of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p99, text_lifetime},
+    {"Live", "requested bytes of live blocks", get_live_bytes, BYTES_IN(live_bytes_range)},
+    {"Blocks", "live blocks", get_live_count, COUNT_IN(live_count_range)},
+    {"Samples", "live samples that the estimates rest on", get_tagged_count, psc_format_count, 0, NULL, true},
+    {"Pinned", "free memory that live blocks of this site keep from going back", get_pinned_bytes,
+     BYTES_IN(pinned_bytes_range)},
+    {"At peak", "live bytes when the process's live bytes peaked", get_peak_live_bytes, psc_format_bytes, EXACT},
+    {"Allocated", "bytes requested in all", get_alloc_bytes, BYTES_IN(alloc_bytes_range)},
+    {"Allocations", "number of allocations", get_alloc_count, psc_format_count, EXACT},
+    {"Temporary", "freed before the next allocation", get_temporary_count, psc_format_count, EXACT},
+    {"Life p50", "half of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p50, text_lifetime,
+     EXACT},
+    {"Life p99", "99 % of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p99, text_lifetime,
+     EXACT},
 };
 
 /* ---- which sites ------------------------------------------------------------------------------------------------- */
@@ -165,6 +177,15 @@ static void write_frame(const struct psc_frame *frame, bool entry, FILE *out) {
     fputs("</span></li>\n", out);
 }
 
+static bool has_gap(const struct psc_site *site, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (psc_frame_is_gap(&site->frames[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void write_stack(const struct psc_site *site, FILE *out) {
     size_t skip = psc_site_skip(site);
     size_t count = site->frame_count < FRAMES_PER_STACK_MAX ? site->frame_count : FRAMES_PER_STACK_MAX;
@@ -174,7 +195,9 @@ static void write_stack(const struct psc_site *site, FILE *out) {
     }
     fputs("</ol>", out);
     if (count < site->frame_count) {
-        fprintf(out, "<p class=soft>and %zu outer frames</p>", site->frame_count - count);
+        bool gap = site->skip_after != 0 && !has_gap(site, count);
+        fprintf(out, "<p class=soft>and %zu outer frames%s</p>", site->frame_count - count - gap,
+                gap ? ", with others left out between them" : "");
     }
 }
 
@@ -216,22 +239,39 @@ static size_t write_name(const struct psc_site *site, bool with_stack, FILE *out
     return with_stack ? site->frame_count : 0;
 }
 
-static size_t write_row(const struct psc_site *site, bool with_stack, FILE *out) {
+static bool is_shown(const struct psc_model *model, const struct column *column) {
+    return !column->sampled_only || psc_model_is_sampled(model);
+}
+
+static struct psc_text figure(const struct psc_model *model, const struct psc_site *site, const struct column *column) {
+    uint64_t value = column->value(site);
+    if (column->range == 0 || !psc_model_is_sampled(model)) {
+        return column->text(value);
+    }
+    const void *range = (const char *)site + column->range;
+    return column->estimate(value, psc_range_error(*(const struct psc_range *)range));
+}
+
+static size_t write_row(const struct psc_model *model, const struct psc_site *site, bool with_stack, FILE *out) {
     fputs("<tr>", out);
     size_t frames = write_name(site, with_stack, out);
     for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
-        uint64_t value = columns[i].value(site);
-        fprintf(out, "<td class=n data-v=%" PRIu64 ">%s</td>", value, columns[i].text(value).s);
+        if (is_shown(model, &columns[i])) {
+            fprintf(out, "<td class=n data-v=%" PRIu64 ">%s</td>", columns[i].value(site),
+                    figure(model, site, &columns[i]).s);
+        }
     }
     fputs("</tr>\n", out);
     return frames;
 }
 
-static void write_head(FILE *out) {
+static void write_head(const struct psc_model *model, FILE *out) {
     fputs("<thead><tr><th><button type=button>Site</button></th>", out);
     for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
-        fprintf(out, "<th class=n title=\"%s\"%s><button type=button>%s</button></th>", columns[i].hint,
-                i == 0 ? " aria-sort=descending" : "", columns[i].head);
+        if (is_shown(model, &columns[i])) {
+            fprintf(out, "<th class=n title=\"%s\"%s><button type=button>%s</button></th>", columns[i].hint,
+                    i == 0 ? " aria-sort=descending" : "", columns[i].head);
+        }
     }
     fputs("</tr></thead>\n", out);
 }
@@ -243,7 +283,7 @@ static size_t write_rows(struct psc_model *model, const struct choice *choice, F
         struct psc_site *site = &model->sites[choice->ids[i]];
         bool with_stack = frames < FRAMES_MAX;
         psc_model_symbolize(model, site);
-        frames += write_row(site, with_stack, out);
+        frames += write_row(model, site, with_stack, out);
         bare += !with_stack;
     }
     return bare;
@@ -253,7 +293,7 @@ static void write_table(struct psc_model *model, const struct choice *choice, FI
     fputs("<input id=filter type=search placeholder=\"filter by function, file, module\" aria-label=filter>"
           "<span id=shown class=soft></span>\n<div class=scroll><table id=sites>\n",
           out);
-    write_head(out);
+    write_head(model, out);
     fputs("<tbody>\n", out);
     size_t bare = write_rows(model, choice, out);
     fputs("</tbody></table></div>\n", out);

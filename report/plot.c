@@ -103,6 +103,19 @@ static void write_quoted(FILE *script, const char *text) {
     fputc('\'', script);
 }
 
+/* Of a sampled trace every title says so. */
+static void write_title(FILE *script, const struct psc_figure *figure) {
+    char title[400];
+    const struct psc_sampling *sampling = &figure->model->sampling;
+    if (!psc_model_is_sampled(figure->model)) {
+        write_quoted(script, figure->title);
+        return;
+    }
+    snprintf(title, sizeof(title), "%s (sampled, one in %s)", figure->title,
+             psc_format_bytes(sampling->interval_bytes).s);
+    write_quoted(script, title);
+}
+
 static void write_terminal(FILE *script, const struct drawing *drawing, const char *terminal, const char *suffix) {
     const struct psc_figure *figure = &drawing->figure;
     fprintf(script, "reset\nset terminal %s\nset termoption noenhanced\n", terminal);
@@ -111,7 +124,7 @@ static void write_terminal(FILE *script, const struct drawing *drawing, const ch
           "set datafile columnheaders\nset key noautotitle\nset tics nomirror out\nset border 3 lc rgb '#444444'\n"
           "set grid y lc rgb '#dddddd' lt 1\nset style fill solid 1.0 noborder\nset title ",
           script);
-    write_quoted(script, figure->title);
+    write_title(script, figure);
     fprintf(script, " font ',15'\n%s\nunset output\n", drawing->script);
 }
 

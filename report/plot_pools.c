@@ -13,7 +13,18 @@ static uint32_t live_blocks(const struct psc_pool *pool) {
     return pool->tagged + pool->untagged;
 }
 
+/* A sampled trace has only the pools that had a sample; the last snapshot counted all. */
+static void count_pools_of_snapshot(const struct psc_model *model, uint64_t bins[PSC_OCCUPANCY_BINS]) {
+    for (size_t i = 0; i < PSC_OCCUPANCY_BINS && model->snapshot_count != 0; i++) {
+        bins[i] = model->snapshots[model->snapshot_count - 1].occupancy[i];
+    }
+}
+
 static void count_pools(const struct psc_model *model, uint64_t bins[PSC_OCCUPANCY_BINS]) {
+    if (psc_model_is_sampled(model)) {
+        count_pools_of_snapshot(model, bins);
+        return;
+    }
     for (size_t i = 0; i < model->pool_count; i++) {
         uint64_t live = live_blocks(&model->pools[i]);
         uint64_t capacity = model->pools[i].capacity == 0 ? 1 : model->pools[i].capacity;
@@ -43,10 +54,10 @@ static void write_bin(FILE *data, size_t bin, uint64_t peak, uint64_t end) {
 bool psc_figure_pools(struct psc_figure *figure) {
     uint64_t end[PSC_OCCUPANCY_BINS] = {0};
     const uint32_t *peak = peak_bins(figure->model);
-    uint64_t sum = figure->model->pool_count;
+    uint64_t sum = 0;
     count_pools(figure->model, end);
-    for (size_t i = 0; peak != NULL && i < PSC_OCCUPANCY_BINS; i++) {
-        sum += peak[i];
+    for (size_t i = 0; i < PSC_OCCUPANCY_BINS; i++) {
+        sum += end[i] + (peak != NULL ? peak[i] : 0);
     }
     if (sum == 0) {
         return psc_figure_leave_out(figure, "no pool was in use");
@@ -73,7 +84,8 @@ bool psc_figure_pools(struct psc_figure *figure) {
 
 #define ARENA_ROWS 48
 
-enum cell_kind { CELL_FREE, CELL_CACHED, CELL_EMPTY, CELL_POOL };
+/* Unsampled: of a pool that had no sample, all that a sampled trace tells is where it is. */
+enum cell_kind { CELL_FREE, CELL_CACHED, CELL_EMPTY, CELL_POOL, CELL_UNSAMPLED };
 
 struct cell {
     uint8_t kind; /* enum cell_kind */
@@ -140,8 +152,9 @@ static void fill_pool(const struct psc_model *model, const struct psc_arena *are
 static void fill_cells(const struct psc_model *model, const struct psc_arena *arena, struct cell *cells) {
     for (size_t slot = 0; slot < PSC_ARENA_SLOTS; slot++) {
         bool pooled = arena->slots[slot] == PSC_SLOT_POOL; /* by a large block, unless a pool is found below */
-        cells[slot].kind = arena->slots[slot] == PSC_SLOT_CACHED ? CELL_CACHED : pooled ? CELL_POOL : CELL_FREE;
-        cells[slot].percent = pooled ? 100 : 0;
+        uint8_t kind = psc_model_is_sampled(model) ? CELL_UNSAMPLED : CELL_POOL;
+        cells[slot].kind = arena->slots[slot] == PSC_SLOT_CACHED ? CELL_CACHED : pooled ? kind : CELL_FREE;
+        cells[slot].percent = pooled && kind == CELL_POOL ? 100 : 0;
     }
     for (size_t i = 0; i < arena->pool_count; i++) {
         fill_pool(model, arena, &model->pools[arena->first_pool + i], cells);
@@ -150,7 +163,7 @@ static void fill_cells(const struct psc_model *model, const struct psc_arena *ar
 
 static void write_arena(struct psc_figure *figure, const struct row *rows, size_t row) {
     struct cell cells[PSC_ARENA_SLOTS];
-    static const char *const kinds[] = {"free", "cached", "empty", "pool"};
+    static const char *const kinds[] = {"free", "cached", "empty", "pool", "unsampled"};
     const struct psc_arena *arena = &figure->model->arenas[rows[row].arena];
     fill_cells(figure->model, arena, cells);
     for (size_t first = 0, end; first < PSC_ARENA_SLOTS; first = end) {
@@ -191,7 +204,8 @@ static bool draw_arenas(struct psc_figure *figure, struct row *rows) {
     size_t count = choose_rows(model, rows);
     if (count < model->arena_count) {
         snprintf(figure->title_text, sizeof(figure->title_text),
-                 "Arena map at the end: %zu of %zu arenas, those with most pinned bytes", count, model->arena_count);
+                 "Arena map at the end: %zu of %zu arenas, those with most pinned bytes%s", count, model->arena_count,
+                 psc_model_is_sampled(model) ? " in pools with a sample" : "");
         figure->title = figure->title_text;
     }
     figure->height = 170 + 16 * (unsigned)(count < 6 ? 6 : count);
@@ -209,6 +223,9 @@ static bool draw_arenas(struct psc_figure *figure, struct row *rows) {
     fputs("NaN with boxes lc rgb '#ececec' title 'free, given back', ", figure->script);
     plot_cells(figure, CELL_CACHED, "#9ecae9", "free, cached");
     plot_cells(figure, CELL_EMPTY, PSC_COLOR_EMPTY, "empty pool");
+    if (psc_model_is_sampled(model)) {
+        plot_cells(figure, CELL_UNSAMPLED, PSC_COLOR_METADATA, "pool without a sample: occupancy not known");
+    }
     plot_cells(figure, CELL_POOL, NULL, NULL);
     return true;
 }

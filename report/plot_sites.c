@@ -16,6 +16,7 @@ struct ranking {
     size_t count;
     uint64_t total;
     uint64_t (*value)(const struct psc_site *site);
+    struct psc_range (*range)(const struct psc_site *site);
 };
 
 static void write_bars(struct psc_figure *figure, const struct ranking *ranking, size_t count) {
@@ -26,8 +27,11 @@ static void write_bars(struct psc_figure *figure, const struct ranking *ranking,
         uint64_t value = ranking->value(site);
         psc_model_symbolize(figure->model, site);
         psc_text_site(site, NAME_COLUMNS, label, sizeof(label));
+        struct psc_text words = psc_model_is_sampled(figure->model)
+                                    ? psc_format_bytes_error(value, psc_range_error(ranking->range(site)))
+                                    : psc_format_bytes(value);
         fprintf(figure->data, "%zu\t%" PRIu64 "\t%.2f\t%s (%s)\t", i, value,
-                ranking->total == 0 ? 0 : 100.0 * (double)value / (double)ranking->total, psc_format_bytes(value).s,
+                ranking->total == 0 ? 0 : 100.0 * (double)value / (double)ranking->total, words.s,
                 psc_format_share(value, ranking->total).s);
         psc_figure_field(figure->data, label);
         fputc('\n', figure->data);
@@ -58,6 +62,14 @@ static uint64_t pinned_of(const struct psc_site *site) {
     return site->pinned_bytes;
 }
 
+static struct psc_range live_range(const struct psc_site *site) {
+    return site->live_bytes_range;
+}
+
+static struct psc_range pinned_range(const struct psc_site *site) {
+    return site->pinned_bytes_range;
+}
+
 bool psc_figure_sites_live(struct psc_figure *figure) {
     const struct psc_model *model = figure->model;
     if (model->by_live_count == 0) {
@@ -69,7 +81,8 @@ bool psc_figure_sites_live(struct psc_figure *figure) {
                                                   .ids = model->by_live,
                                                   .count = model->by_live_count,
                                                   .total = model->totals.live_bytes,
-                                                  .value = live_of});
+                                                  .value = live_of,
+                                                  .range = live_range});
 }
 
 bool psc_figure_sites_pinned(struct psc_figure *figure) {
@@ -83,5 +96,6 @@ bool psc_figure_sites_pinned(struct psc_figure *figure) {
                                                   .ids = model->by_pinned,
                                                   .count = model->by_pinned_count,
                                                   .total = model->fragmentation.pinned_bytes,
-                                                  .value = pinned_of});
+                                                  .value = pinned_of,
+                                                  .range = pinned_range});
 }

@@ -182,7 +182,8 @@ const char *psc_text_site_caller(const struct psc_site *site) {
     const struct psc_frame *end = frame == NULL ? NULL : site->frames + site->frame_count;
     const char *nameless = NULL;
     for (const struct psc_frame *caller = frame; caller < end; caller++) {
-        if (strcmp(caller->function, frame->function) == 0 || is_library(caller) || is_start(caller->function)) {
+        if (strcmp(caller->function, frame->function) == 0 || is_library(caller) || is_start(caller->function) ||
+            psc_frame_is_gap(caller)) {
             continue;
         }
         if (!is_nameless(caller->function)) {

@@ -21,6 +21,17 @@
 #define BYTES(n) (psc_format_bytes(n).s)
 #define COUNT(n) (psc_format_count(n).s)
 
+/* An estimate with its error; what is exact, as it is. */
+static struct psc_text bytes_of(const struct psc_model *model, uint64_t bytes, struct psc_range range) {
+    return psc_model_is_sampled(model) ? psc_format_bytes_error(bytes, psc_range_error(range))
+                                       : psc_format_bytes(bytes);
+}
+
+static struct psc_text count_of(const struct psc_model *model, uint64_t count, struct psc_range range) {
+    return psc_model_is_sampled(model) ? psc_format_count_error(count, psc_range_error(range))
+                                       : psc_format_count(count);
+}
+
 static const char *plural(uint64_t count, const char *one, const char *many) {
     return count == 1 ? one : many;
 }
@@ -51,10 +62,21 @@ static void write_head(const struct psc_model *model, FILE *out) {
     write_command(process, out);
     fprintf(out, " (process %" PRIu32 ") %s %s\n", process->pid, ends[process->end],
             psc_format_duration(process->duration_ns).s);
-    fprintf(out, "%s allocations of %s, %s frees", COUNT(model->totals.alloc_count), BYTES(model->totals.alloc_bytes),
+    fprintf(out, "%s allocations of %s, %s frees", COUNT(model->totals.alloc_count),
+            bytes_of(model, model->totals.alloc_bytes, model->totals.alloc_bytes_range).s,
             COUNT(model->totals.free_count));
-    fprintf(out, "; live: %s in %s %s\n", BYTES(model->totals.live_bytes), COUNT(model->totals.live_count),
-            plural(model->totals.live_count, "block", "blocks"));
+    fprintf(out, "; live: %s in %s %s\n", bytes_of(model, model->totals.live_bytes, model->totals.live_bytes_range).s,
+            COUNT(model->totals.live_count), plural(model->totals.live_count, "block", "blocks"));
+}
+
+static void write_sampling(const struct psc_model *model, FILE *out) {
+    if (psc_model_is_sampled(model)) {
+        fprintf(out,
+                "Sampled, every %s on average: %s %s live. Figures of sites, requested bytes and counts of\n"
+                "allocations are estimates, ± is half their 95 %% interval; what the heap holds is counted.\n",
+                BYTES(model->sampling.interval_bytes), COUNT(model->sampling.samples),
+                plural(model->sampling.samples, "sample is", "samples are"));
+    }
 }
 
 static size_t warning_count(const struct psc_model *model) {
@@ -85,8 +107,22 @@ static void write_beside(FILE *out, const char *name, uint64_t bytes) {
     }
 }
 
-static const char *moment(const struct psc_process *process) {
-    return process->end == PSC_PROCESS_RUNNING ? "Memory now" : "Memory at the end";
+static const char *moment(const struct psc_model *model) {
+    if (psc_model_is_sampled(model) && !model->sampling.calibrated && model->sampling.has_snapshot) {
+        return "Memory at the last snapshot";
+    }
+    return model->process.end == PSC_PROCESS_RUNNING ? "Memory now" : "Memory at the end";
+}
+
+/* A sampled trace does not tell where in a pool it is free. */
+static void write_pinned(const struct psc_model *model, FILE *out) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    if (psc_model_is_sampled(model)) {
+        write_part(out, "  free memory in pools with live blocks (pinned)", f->pinned_bytes, f->committed_bytes);
+    } else {
+        write_part(out, "  free blocks between live ones (pinned)", f->free_blocks_bytes, f->committed_bytes);
+        write_part(out, "  pages behind the last block of a pool (pinned)", f->tail_bytes, f->committed_bytes);
+    }
 }
 
 /* The heap's own sums when the live bytes last rose to a peak. */
@@ -105,12 +141,11 @@ static void write_peak(const struct psc_model *model, FILE *out) {
 
 static void write_memory(const struct psc_model *model, FILE *out) {
     const struct psc_fragmentation *f = &model->fragmentation;
-    fprintf(out, "\n%-54s %18s %9s %8s\n", moment(&model->process), "bytes", "", "share");
+    fprintf(out, "\n%-54s %18s %9s %8s\n", moment(model), "bytes", "", "share");
     write_part(out, "held by the heap (committed)", f->committed_bytes, f->committed_bytes);
     write_part(out, "  live, as requested", f->live_requested_bytes, f->committed_bytes);
     write_part(out, "  rounding of live blocks (internal)", f->internal_bytes, f->committed_bytes);
-    write_part(out, "  free blocks between live ones (pinned)", f->free_blocks_bytes, f->committed_bytes);
-    write_part(out, "  pages behind the last block of a pool (pinned)", f->tail_bytes, f->committed_bytes);
+    write_pinned(model, out);
     write_part(out, "  empty pools", f->empty_pools_bytes, f->committed_bytes);
     write_part(out, "  free pages not yet given back (cached)", f->cached_bytes, f->committed_bytes);
     fputs("beside it\n", out);
@@ -206,6 +241,15 @@ static void write_frame(const struct psc_frame *frame, FILE *out) {
     }
 }
 
+static bool has_gap(const struct psc_site *site, size_t from) {
+    for (size_t i = from; i < site->frame_count; i++) {
+        if (psc_frame_is_gap(&site->frames[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void write_frames(const struct psc_site *site, FILE *out) {
     size_t skip = psc_site_skip(site);
     size_t end = skip + FRAMES_SHOWN < site->frame_count ? skip + FRAMES_SHOWN : site->frame_count;
@@ -216,14 +260,24 @@ static void write_frames(const struct psc_site *site, FILE *out) {
         write_frame(&site->frames[i], out);
     }
     if (site->frame_count > end) {
-        fprintf(out, "        ... called through %zu more\n", site->frame_count - end);
+        bool gap = has_gap(site, end);
+        fprintf(out, "        ... called through %zu more%s\n", site->frame_count - end - gap,
+                gap ? ", and some that were left out" : "");
+    }
+}
+
+static void write_samples(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    if (psc_model_is_sampled(model)) {
+        fprintf(out, ", from %s %s", COUNT(site->tagged_count), plural(site->tagged_count, "sample", "samples"));
     }
 }
 
 static void write_live_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
-    fprintf(out, "%s (%s) in %s %s; %s allocated", BYTES(site->live_bytes),
-            psc_format_share(site->live_bytes, model->totals.live_bytes).s, COUNT(site->live_count),
-            plural(site->live_count, "block", "blocks"), COUNT(site->alloc_count));
+    fprintf(out, "%s (%s) in %s %s", bytes_of(model, site->live_bytes, site->live_bytes_range).s,
+            psc_format_share(site->live_bytes, model->totals.live_bytes).s,
+            count_of(model, site->live_count, site->live_count_range).s, plural(site->live_count, "block", "blocks"));
+    write_samples(model, site, out);
+    fprintf(out, "; %s allocated", COUNT(site->alloc_count));
     if (site->temporary_count != 0) {
         fprintf(out, ", %s freed at once", COUNT(site->temporary_count));
     }
@@ -233,10 +287,24 @@ static void write_live_site(const struct psc_model *model, const struct psc_site
 static void write_peak_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
     fprintf(out, "%s (%s) in %s %s; %s live now\n", BYTES(site->peak_live_bytes),
             psc_format_share(site->peak_live_bytes, model->totals.peak_live_bytes).s, COUNT(site->peak_live_count),
-            plural(site->peak_live_count, "block", "blocks"), BYTES(site->live_bytes));
+            plural(site->peak_live_count, "block", "blocks"),
+            bytes_of(model, site->live_bytes, site->live_bytes_range).s);
+}
+
+/* Of the pools that a site keeps, those with a sample are known, and no others. */
+static void write_pinned_estimate(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out, "%s (%s)", bytes_of(model, site->pinned_bytes, site->pinned_bytes_range).s,
+            psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s);
+    write_samples(model, site, out);
+    fprintf(out, ", of which %s in %s %s (%s)\n", COUNT(site->pinning_blocks), COUNT(site->pinned_pools),
+            plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes));
 }
 
 static void write_pinned_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    if (psc_model_is_sampled(model)) {
+        write_pinned_estimate(model, site, out);
+        return;
+    }
     fprintf(out, "%s (%s): keeps %s %s (%s) from going back with %s %s (%s)\n", BYTES(site->pinned_bytes),
             psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s, COUNT(site->pinned_pools),
             plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
@@ -251,6 +319,7 @@ struct list {
     size_t weight;  /* where in a site the figure lies by which they are ordered */
     uint64_t whole; /* what those figures add up to */
     void (*write_line)(const struct psc_model *, const struct psc_site *, FILE *);
+    uint64_t not_sampled; /* part of `whole` that is in no site */
 };
 
 static uint64_t weight_of(const struct psc_model *model, const struct list *list, size_t rank) {
@@ -275,11 +344,15 @@ static void write_others(const struct psc_model *model, const struct list *list,
         fprintf(out, "      %s (%s) at %s more %s\n", BYTES(bytes), psc_format_share(bytes, list->whole).s,
                 COUNT(others), plural(others, "site", "sites"));
     }
+    if (list->not_sampled != 0) {
+        fprintf(out, "      %s (%s) (not sampled)\n", BYTES(list->not_sampled),
+                psc_format_share(list->not_sampled, list->whole).s);
+    }
 }
 
 static void write_list(const struct psc_model *model, const struct list *list, size_t top, FILE *out) {
     size_t shown = shown_of(list, top);
-    if (shown == 0) {
+    if (shown == 0 && list->not_sampled == 0) {
         return;
     }
     fprintf(out, "\n%s\n", list->title);
@@ -369,20 +442,23 @@ static bool peak_has_passed(const struct psc_model *model) {
 
 static void write_all_sites(const struct psc_model *model, size_t top, FILE *out) {
     const struct psc_totals *totals = &model->totals;
-    const struct list live = {"Sites with most live bytes", model->by_live,     model->by_live_count,
-                              WEIGHT(live_bytes),           totals->live_bytes, write_live_site};
+    const struct psc_not_sampled *rest = &model->not_sampled;
+    const struct list live = {"Sites with most live bytes", model->by_live,  model->by_live_count, WEIGHT(live_bytes),
+                              totals->live_bytes,           write_live_site, rest->live_bytes};
     const struct list pinned = {"Sites that pin most: memory held for their blocks, of which they use little",
                                 model->by_pinned,
                                 model->by_pinned_count,
                                 WEIGHT(pinned_bytes),
                                 model->fragmentation.pinned_bytes,
-                                write_pinned_site};
+                                write_pinned_site,
+                                rest->pinned_bytes};
     const struct list peak = {"Sites with most live bytes at the peak",
                               model->by_peak,
                               model->by_peak_count,
                               WEIGHT(peak_live_bytes),
                               totals->peak_live_bytes,
-                              write_peak_site};
+                              write_peak_site,
+                              0};
     write_list(model, &live, top, out);
     write_list(model, &pinned, top, out);
     if (peak_has_passed(model)) {
@@ -393,6 +469,7 @@ static void write_all_sites(const struct psc_model *model, size_t top, FILE *out
 void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
     psc_model_symbolize_top(model, top != 0 ? top : PSC_REPORT_TOP);
     write_head(model, out);
+    write_sampling(model, out);
     write_damage(model, out);
     if ((model->process.flags & PSC_TRACE_PASSIVE) == 0) {
         write_memory(model, out);

@@ -164,6 +164,10 @@ static void take_frames(struct psc_load *load, struct psc_site *site, const stru
     site->raw.addresses = load->model->store->addresses + at;
     site->raw.modules = load->model->store->modules + at;
     site->raw.count = wire->depth;
+    if (wire->flags & PSC_SITE_SKIPPED) {
+        uint32_t inner = psc_site_inner(load->header->depth);
+        site->skip_after = inner < wire->depth ? inner : wire->depth;
+    }
 }
 
 static void reserve_sites(struct psc_load *load, size_t count) {

@@ -74,15 +74,33 @@ static int expand(const uint8_t *data, size_t size) {
     return fd;
 }
 
+static void check_range(struct psc_range range, uint64_t value) {
+    need(range.low <= value && value <= range.high);
+}
+
+static void check_sites(const struct psc_model *model) {
+    uint64_t live = model->not_sampled.live_bytes;
+    for (size_t i = 0; i < model->site_count; i++) {
+        const struct psc_site *site = &model->sites[i];
+        check_range(site->live_bytes_range, site->live_bytes);
+        check_range(site->live_count_range, site->live_count);
+        check_range(site->alloc_bytes_range, site->alloc_bytes);
+        check_range(site->pinned_bytes_range, site->pinned_bytes);
+        live += site->live_bytes;
+    }
+    need(live == model->totals.live_bytes);
+}
+
 static void check(const struct psc_model *model) {
     const struct psc_fragmentation *f = &model->fragmentation;
-    uint64_t pinned = 0;
+    uint64_t pinned = model->not_sampled.pinned_bytes;
     for (size_t i = 0; i < model->site_count; i++) {
         pinned += model->sites[i].pinned_bytes;
     }
     need(pinned == f->pinned_bytes);
     need(f->committed_bytes == f->live_requested_bytes + f->internal_bytes + f->free_blocks_bytes + f->tail_bytes +
                                    f->empty_pools_bytes + f->cached_bytes);
+    check_sites(model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/wire/options.h"
+
 #define LINE_BYTES 32
 
 static void need(bool holds, const char *what) {
@@ -159,6 +161,78 @@ void psc_fake_live(struct psc_wire_extent *extent, uint32_t index, uint32_t site
     psc_fake_tag(extent, index, site, requested);
     row->alloc_count++;
     row->alloc_bytes += requested;
+}
+
+/* ---- sampled traces --------------------------------------------------------------------------------------------- */
+
+void psc_fake_sampled(struct psc_fake *fake, uint64_t interval) {
+    psc_fake_header(fake)->mode = PSC_MODE_SAMPLE;
+    psc_fake_header(fake)->interval_bytes = interval;
+}
+
+void psc_fake_sample(struct psc_fake *fake, struct psc_wire_extent *extent, uint32_t index, uint32_t site,
+                     uint64_t requested, struct psc_wire_row *row) {
+    double weight = psc_sample_weight(extent->block_bytes, psc_fake_header(fake)->interval_bytes);
+    psc_fake_tag(extent, index, site, requested);
+    row->alloc_count += psc_sample_units(weight);
+    row->alloc_bytes += psc_sample_bytes(weight, requested);
+    row->alloc_bytes_variance += psc_sample_variance(weight, requested);
+}
+
+struct psc_wire_snapshot *psc_fake_snapshot(struct psc_fake *fake, uint32_t flags) {
+    const struct psc_wire_header *header = psc_fake_header(fake);
+    struct psc_wire_snapshot *snapshot = psc_fake_row(fake, PSC_CHUNK_SNAPSHOTS, sizeof(*snapshot));
+    *snapshot = (struct psc_wire_snapshot){.sequence = fake->filled[PSC_CHUNK_SNAPSHOTS] / sizeof(*snapshot),
+                                           .time_ns = header->end_ns,
+                                           .clock_bytes = header->counters.clock_bytes,
+                                           .live_bytes = header->counters.live_bytes,
+                                           .flags = flags};
+    return snapshot;
+}
+
+void psc_fake_hold(struct psc_fake *fake, struct psc_wire_snapshot *snapshot, uint32_t class_index, uint32_t pools,
+                   uint32_t live_blocks, uint32_t committed_pages) {
+    uint64_t block_bytes = (uint64_t)live_blocks * psc_fake_header(fake)->class_bytes[class_index];
+    uint64_t committed_bytes = committed_pages * 4096ull;
+    need(block_bytes <= committed_bytes, "more blocks than pages for them");
+    snapshot->classes[class_index] =
+        (struct psc_wire_snapshot_class){pools, live_blocks, live_blocks * 2, committed_pages};
+    snapshot->live_blocks += live_blocks;
+    snapshot->block_bytes += block_bytes;
+    snapshot->pinned_bytes += committed_bytes - block_bytes;
+    snapshot->committed_bytes += committed_bytes;
+    snapshot->occupancy[5] += pools;
+}
+
+/* Two sites in one class, one of them with a large block, and a class without a sample. */
+void psc_fake_small_sampled(struct psc_fake *fake) {
+    psc_fake_init(fake, 30);
+    psc_fake_sampled(fake, 64 << 10);
+    uint64_t stacks[2][2] = {{0x400123, 0x400456}, {0x400200, 0x400456}};
+    uint32_t sites[2] = {psc_fake_site(fake, stacks[0], 2, 0), psc_fake_site(fake, stacks[1], 2, 0)};
+    struct psc_wire_row *rows[2] = {psc_fake_book(fake, sites[0]), psc_fake_book(fake, sites[1])};
+    for (uint32_t i = 0; i < 16; i++) {
+        struct psc_wire_extent *pool = psc_fake_pool(fake, 3, 0x7f0000000000 + i * 0x4000ull, 256, 256);
+        psc_fake_sample(fake, pool, i, sites[i % 4 == 0], 60, rows[i % 4 == 0]);
+        pool->untagged = 127;
+    }
+    psc_fake_sample(fake, psc_fake_large(fake, 0x7f1000000000, 1 << 20), 0, sites[0], (1 << 20) - 100, rows[0]);
+    rows[1]->free_count = psc_sample_units(3);
+    rows[1]->alloc_count += psc_sample_units(3);
+    rows[1]->free_bytes = 180;
+    rows[1]->alloc_bytes += 180;
+    rows[1]->ages[3] = 3;
+    struct psc_wire_snapshot *last = psc_fake_snapshot(fake, PSC_SNAPSHOT_LAST);
+    psc_fake_hold(fake, last, 3, 150, 19200, 600);
+    psc_fake_hold(fake, last, 0, 1, 100, 1);
+    last->large_blocks = 1;
+    last->large_bytes = 1 << 20;
+    last->block_bytes += 1 << 20;
+    last->live_blocks++;
+    last->committed_bytes += 1 << 20;
+    struct psc_wire_arena *arena = psc_fake_row(fake, PSC_CHUNK_ARENAS, sizeof(*arena));
+    arena->base = 0x7f0000000000;
+    arena->pooled[0] = 0xffffff;
 }
 
 /* ---- the golden trace ------------------------------------------------------------------------------------------ */

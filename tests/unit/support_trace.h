@@ -47,6 +47,20 @@ void psc_fake_tag(struct psc_wire_extent *extent, uint32_t index, uint32_t site,
 void psc_fake_live(struct psc_wire_extent *extent, uint32_t index, uint32_t site, uint64_t requested,
                    struct psc_wire_row *row);
 
+/* Makes the trace one of samples, `interval` bytes apart. Before the first of the next. */
+void psc_fake_sampled(struct psc_fake *fake, uint64_t interval);
+/* Block `index` is a live sample; counted in `row` by its weight. */
+void psc_fake_sample(struct psc_fake *fake, struct psc_wire_extent *extent, uint32_t index, uint32_t site,
+                     uint64_t requested, struct psc_wire_row *row);
+/* The last snapshot, of a heap that holds nothing. */
+struct psc_wire_snapshot *psc_fake_snapshot(struct psc_fake *fake, uint32_t flags);
+/* Adds pools of a class to it, none of them empty. */
+void psc_fake_hold(struct psc_fake *fake, struct psc_wire_snapshot *snapshot, uint32_t class_index, uint32_t pools,
+                   uint32_t live_blocks, uint32_t committed_pages);
+
+/* A sampled trace with a little of everything. */
+void psc_fake_small_sampled(struct psc_fake *fake);
+
 /* The golden trace: a little of everything. */
 void psc_fake_small(struct psc_fake *fake);
 

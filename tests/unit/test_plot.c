@@ -179,6 +179,37 @@ START_TEST(data_say_what_was_given) {
 }
 END_TEST
 
+/* Pools without a sample are not taken for full ones, nor for none: the snapshot counts all. */
+START_TEST(sampled_traces_say_so) {
+    struct psc_plots plots;
+    fill();
+    model.sampling = (struct psc_sampling){.mode = PSC_MODE_SAMPLE, .interval_bytes = 512 << 10, .has_snapshot = true};
+    model.sampling.samples = 12345;
+    sites[3].live_bytes_range = (struct psc_range){2000, 5000};
+    sites[3].tagged_count = 77;
+    arena.slots[150] = PSC_SLOT_POOL;
+    ck_assert_int_eq(psc_page_write(&model, dir, false), 0);
+    ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
+    for (int i = 0; i < PSC_PLOT_COUNT; i++) {
+        ck_assert_msg(plots.items[i].drawn, "%s: %s", plots.items[i].name, plots.items[i].reason);
+    }
+    char *map = contents("arenas.tsv"), *bins = contents("pools.tsv"), *bars = contents("sites_live.tsv");
+    char *picture = contents("sites_live.svg"), *page = contents("index.html");
+    ck_assert_ptr_nonnull(strstr(map, "\t150\t151\tunsampled\t4\t0\n"));
+    ck_assert_ptr_nonnull(strstr(bins, "\n91–100 %\t6\t11\n"));
+    ck_assert_ptr_nonnull(strstr(bars, "2.93 KiB ± 1.46"));
+    ck_assert_ptr_nonnull(strstr(picture, "Sites with most live bytes (sampled, one in 512 KiB)"));
+    ck_assert_ptr_nonnull(strstr(page, "12,345 samples are live"));
+    ck_assert_ptr_nonnull(strstr(page, "2.93 KiB ± 1.46"));
+    ck_assert_ptr_nonnull(strstr(page, "<td class=n data-v=77>77</td>"));
+    free(map);
+    free(bins);
+    free(bars);
+    free(picture);
+    free(page);
+}
+END_TEST
+
 START_TEST(nothing_to_show_is_left_out_with_a_reason) {
     struct psc_plots plots;
     close(open(path_of("memory", ".svg"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
@@ -296,8 +327,7 @@ START_TEST(text_is_clipped_by_characters) {
         size_t columns;
         const char *clipped;
     } rows[] = {
-        {"abcdef", 6, "abcdef"}, {"abcdefg", 6, "abcde…"}, {"äöüäöü", 4, "äöü…"}, {"äöü", 3, "äöü"},
-        {"", 3, ""}};
+        {"abcdef", 6, "abcdef"}, {"abcdefg", 6, "abcde…"}, {"äöüäöü", 4, "äöü…"}, {"äöü", 3, "äöü"}, {"", 3, ""}};
     for (size_t i = 0; i < PSC_COUNT_OF(rows); i++) {
         char text[64];
         snprintf(text, sizeof(text), "%s", rows[i].text);
@@ -361,6 +391,7 @@ int main(void) {
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, every_plot_is_drawn);
+    tcase_add_test(tests, sampled_traces_say_so);
     tcase_add_test(tests, data_say_what_was_given);
     tcase_add_test(tests, nothing_to_show_is_left_out_with_a_reason);
     tcase_add_test(tests, without_gnuplot_the_page_comes_still);

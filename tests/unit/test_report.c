@@ -12,6 +12,7 @@
 #define GOLDEN_TRACE "tests/golden/small.trace.hex"
 #define GOLDEN_JSON "tests/golden/small.json"
 #define FUZZ_SEED "tests/fuzz/fuzz_trace.corpus/small"
+#define FUZZ_SEED_SAMPLED "tests/fuzz/fuzz_trace.corpus/sampled"
 
 static struct psc_model *model_of(const struct psc_fake *fake) {
     const char *error = NULL;
@@ -32,7 +33,7 @@ static size_t warnings_of(const struct psc_model *model) {
 
 static void check_sums(const struct psc_model *model) {
     const struct psc_fragmentation *f = &model->fragmentation;
-    uint64_t site_pinned = 0, pool_pinned = 0;
+    uint64_t site_pinned = model->not_sampled.pinned_bytes, pool_pinned = 0;
     for (size_t i = 0; i < model->site_count; i++) {
         site_pinned += model->sites[i].pinned_bytes;
     }
@@ -250,6 +251,15 @@ static unsigned char *read_file(const char *path, size_t *size) {
     return text;
 }
 
+static void write_sampled_seed(void) {
+    struct psc_fake fake;
+    FILE *seed = fopen(FUZZ_SEED_SAMPLED, "we");
+    psc_fake_small_sampled(&fake);
+    psc_fake_shorten(&fake, seed);
+    fclose(seed);
+    psc_fake_release(&fake);
+}
+
 /* What POOLSCOPE_GOLDEN=write makes anew, after a change of the format that is meant. */
 static void write_golden(const struct psc_fake *fake) {
     FILE *trace = fopen(GOLDEN_TRACE, "we"), *json = fopen(GOLDEN_JSON, "we"), *seed = fopen(FUZZ_SEED, "we");
@@ -261,6 +271,7 @@ static void write_golden(const struct psc_fake *fake) {
     fclose(trace);
     fclose(json);
     fclose(seed);
+    write_sampled_seed();
 }
 
 START_TEST(golden_trace) {

@@ -17,7 +17,7 @@
 #else
 #define HAS_FEATURE(name) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || HAS_FEATURE(address_sanitizer) || \
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || HAS_FEATURE(address_sanitizer) ||                 \
     HAS_FEATURE(thread_sanitizer)
 #define SANITIZED 1
 #else
@@ -33,13 +33,24 @@ static double seconds_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static void check_range(struct psc_range range, uint64_t value) {
+    ck_assert_uint_le(range.low, value);
+    ck_assert_uint_ge(range.high, value);
+}
+
 static void check_sums(const struct psc_model *model) {
     const struct psc_fragmentation *f = &model->fragmentation;
-    uint64_t site_pinned = 0;
+    uint64_t site_pinned = model->not_sampled.pinned_bytes;
     for (size_t i = 0; i < model->site_count; i++) {
         site_pinned += model->sites[i].pinned_bytes;
     }
     ck_assert_uint_eq(site_pinned, f->pinned_bytes);
+    for (size_t i = 0; i < model->site_count; i++) {
+        check_range(model->sites[i].live_bytes_range, model->sites[i].live_bytes);
+        check_range(model->sites[i].live_count_range, model->sites[i].live_count);
+        check_range(model->sites[i].alloc_bytes_range, model->sites[i].alloc_bytes);
+        check_range(model->sites[i].pinned_bytes_range, model->sites[i].pinned_bytes);
+    }
     ck_assert_uint_eq(f->committed_bytes, f->live_requested_bytes + f->internal_bytes + f->free_blocks_bytes +
                                               f->tail_bytes + f->empty_pools_bytes + f->cached_bytes);
 }
@@ -121,9 +132,7 @@ static size_t list_bytes(const struct psc_fake *fake, size_t *places) {
     return count;
 }
 
-START_TEST(any_byte_changed) {
-    struct psc_fake fake;
-    psc_fake_small(&fake);
+static void change_any_byte(struct psc_fake fake) {
     size_t size = psc_fake_bytes(&fake);
     size_t *places = calloc(size, sizeof(*places));
     size_t count = list_bytes(&fake, places);
@@ -140,7 +149,71 @@ START_TEST(any_byte_changed) {
     ck_assert_int_eq(read_all(fd), 0);
     close(fd);
     free(places);
+}
+
+START_TEST(any_byte_changed) {
+    struct psc_fake fake;
+    psc_fake_small(&fake);
+    change_any_byte(fake);
     psc_fake_release(&fake);
+}
+END_TEST
+
+START_TEST(any_byte_of_a_sampled_trace_changed) {
+    struct psc_fake fake;
+    psc_fake_small_sampled(&fake);
+    change_any_byte(fake);
+    psc_fake_release(&fake);
+}
+END_TEST
+
+static void damage_interval(struct psc_fake *fake) {
+    psc_fake_header(fake)->interval_bytes = 0;
+}
+
+static void damage_interval_upwards(struct psc_fake *fake) {
+    psc_fake_header(fake)->interval_bytes = UINT64_MAX;
+}
+
+static void damage_mode(struct psc_fake *fake) {
+    psc_fake_header(fake)->mode = 77;
+}
+
+/* The books are one chunk, those of two sites in it. */
+static struct psc_wire_row *first_row(struct psc_fake *fake) {
+    struct psc_wire_book *books = (void *)(fake->bytes + (size_t)fake->open[PSC_CHUNK_BOOKS] * PSC_CHUNK_BYTES);
+    return &books[0].rows[PSC_SITE_FIRST];
+}
+
+static void damage_variance(struct psc_fake *fake) {
+    first_row(fake)->alloc_bytes_variance = __builtin_nan("");
+}
+
+static void damage_weights(struct psc_fake *fake) {
+    first_row(fake)->alloc_count = UINT64_MAX / 2;
+    first_row(fake)->alloc_bytes = UINT64_MAX / 2;
+    first_row(fake)->alloc_bytes_variance = 1e308;
+}
+
+static void damage_snapshot(struct psc_fake *fake) {
+    struct psc_wire_snapshot *last = (void *)(fake->bytes + (size_t)fake->open[PSC_CHUNK_SNAPSHOTS] * PSC_CHUNK_BYTES);
+    last->classes[3] = (struct psc_wire_snapshot_class){UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    last->pinned_bytes = UINT64_MAX;
+}
+
+/* Whatever is wrong, the sums hold (check_sums) and it is said. */
+START_TEST(damaged_samples_are_told) {
+    static void (*const damages[])(struct psc_fake *) = {damage_interval, damage_interval_upwards, damage_mode,
+                                                         damage_variance, damage_weights,          damage_snapshot};
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        struct psc_fake fake;
+        psc_fake_small_sampled(&fake);
+        ck_assert_int_eq(read_bytes(fake.bytes, psc_fake_bytes(&fake)), 0);
+        damages[i](&fake);
+        int warnings = read_bytes(fake.bytes, psc_fake_bytes(&fake));
+        ck_assert_msg(warnings > 0 || damages[i] == damage_weights, "damage %zu: %d warnings", i, warnings);
+        psc_fake_release(&fake);
+    }
 }
 END_TEST
 
@@ -219,6 +292,8 @@ int main(void) {
     tcase_set_timeout(damage, 60);
     tcase_add_test(damage, cut_anywhere);
     tcase_add_test(damage, any_byte_changed);
+    tcase_add_test(damage, any_byte_of_a_sampled_trace_changed);
+    tcase_add_test(damage, damaged_samples_are_told);
     tcase_add_test(damage, holes_cost_nothing);
     tcase_add_test(damage, stacks_may_not_share_frames);
     tcase_add_test(damage, absurd_pools_are_left_out);
