@@ -212,9 +212,9 @@ void psc_fake_small_sampled(struct psc_fake *fake) {
     uint32_t sites[2] = {psc_fake_site(fake, stacks[0], 2, 0), psc_fake_site(fake, stacks[1], 2, 0)};
     struct psc_wire_row *rows[2] = {psc_fake_book(fake, sites[0]), psc_fake_book(fake, sites[1])};
     for (uint32_t i = 0; i < 16; i++) {
-        struct psc_wire_extent *pool = psc_fake_pool(fake, 3, 0x7f0000000000 + i * 0x4000ull, 256, 256);
+        struct psc_wire_extent *pool = psc_fake_pool(fake, 3, 0x7f0000000000 + i * 0x4000ull, 128, 128);
         psc_fake_sample(fake, pool, i, sites[i % 4 == 0], 60, rows[i % 4 == 0]);
-        pool->untagged = 127;
+        pool->untagged = 63;
     }
     psc_fake_sample(fake, psc_fake_large(fake, 0x7f1000000000, 1 << 20), 0, sites[0], (1 << 20) - 100, rows[0]);
     rows[1]->free_count = psc_sample_units(3);
