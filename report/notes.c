@@ -12,7 +12,9 @@ static void note_nothing_recorded(struct psc_load *load) {
         psc_load_note(load,
                       "Nothing was recorded: the program brings its own malloc, which comes before the preloaded one.");
     } else if (load->model->totals.alloc_count == 0 && load->model->totals.recorded_blocks == 0) {
-        psc_load_note(load, "No allocation was recorded.");
+        psc_load_note(load, psc_model_is_sampled(load->model)
+                                ? "No allocation became a sample: a smaller interval, or mode=exact, shows more."
+                                : "No allocation was recorded.");
     }
 }
 

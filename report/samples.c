@@ -2,6 +2,7 @@
  * totals where those are of the same moment; formulas in report/estimate.h. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "report/array.h"
@@ -12,7 +13,7 @@
 #define INTERVAL_MAX (1ull << 40)
 #define GROUP_OF_FEW PSC_CLASSES_MAX /* size classes with too few samples, together */
 #define GROUPS (PSC_CLASSES_MAX + 1)
-/* By how much what is unseen in the last group may be corrected upwards. */
+/* By how much what is unseen in that group may be corrected upwards. */
 #define FEW_RATIO_MAX 2
 /* A snapshot is as good as of now if since then less was allocated and freed than this part of the standard error of all
  * live bytes: such an offset leaves an interval of 95 % one of 94.5 % (Cochran, "Sampling Techniques", 1.8). */
@@ -31,13 +32,18 @@ struct cell {
     double cross;               /* w (w - 1) * block bytes * requested */
 };
 
+/* What the heap has of a figure, and whether its samples are to add up to it. */
+struct total {
+    double whole;
+    bool corrects;
+};
+
 /* Size classes whose totals are known together. */
 struct group {
     struct cell sum;
-    double blocks; /* that its samples stand for */
-    double block_bytes;
-    double pinned;
-    double covered; /* block_bytes / all that the classes have */
+    struct total blocks;
+    struct total block_bytes;
+    struct total pinned;
 };
 
 struct psc_load_samples {
@@ -253,16 +259,29 @@ static void sum_classes(struct psc_load_samples *samples) {
     }
 }
 
-static double at_most(const struct psc_estimate *sum, double whole) {
-    return fmin(whole, psc_estimate_scaled(sum, FEW_RATIO_MAX));
+/* A few samples do not answer for much more than they stand for: what is left belongs to blocks of other sizes. */
+static bool is_near(const struct psc_estimate *sum, double whole) {
+    return whole <= psc_estimate_scaled(sum, FEW_RATIO_MAX);
 }
 
-/* A few samples do not answer for much more than they stand for: what is left belongs to blocks of other sizes. */
-static void limit_few(struct group *few) {
-    double whole = few->block_bytes;
-    few->blocks = at_most(&few->sum.blocks, few->blocks);
-    few->block_bytes = at_most(&few->sum.block_bytes, whole);
-    few->covered = whole > 0 ? few->block_bytes / whole : 1;
+/* What is pinned depends little on the size of blocks: a block that pins much is easily missed, and what it pins is not
+ * the fault of one that was met. Too much is put right at any rate. */
+static bool pinned_corrects(const struct group *group) {
+    const struct psc_estimate *sum = &group->sum.pinned;
+    double value = psc_estimate_value(sum);
+    return value > group->pinned.whole || value * value >= PSC_ESTIMATE_STRATUM * sum->variance;
+}
+
+static void decide(struct psc_load_samples *samples) {
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        struct group *group = &samples->groups[i];
+        bool enough = group->sum.samples >= PSC_ESTIMATE_STRATUM && i != GROUP_OF_FEW;
+        bool calibrated = samples->load->model->sampling.calibrated;
+        group->blocks.corrects = calibrated && (enough || is_near(&group->sum.blocks, group->blocks.whole));
+        group->block_bytes.corrects =
+            calibrated && (enough || is_near(&group->sum.block_bytes, group->block_bytes.whole));
+        group->pinned.corrects = calibrated && pinned_corrects(group);
+    }
 }
 
 static void make_groups(struct psc_load_samples *samples) {
@@ -272,57 +291,56 @@ static void make_groups(struct psc_load_samples *samples) {
         samples->group_of[i] = sum->samples >= PSC_ESTIMATE_STRATUM ? i : GROUP_OF_FEW;
         struct group *group = &samples->groups[samples->group_of[i]];
         merge(&group->sum, sum);
-        group->blocks += (double)class->live_blocks;
-        group->block_bytes += (double)class->live_block_bytes;
-        group->pinned += (double)class->pinned_bytes;
+        group->blocks.whole += (double)class->live_blocks;
+        group->block_bytes.whole += (double)class->live_block_bytes;
+        group->pinned.whole += (double)class->pinned_bytes;
     }
-    limit_few(&samples->groups[GROUP_OF_FEW]);
-    for (uint32_t i = 0; i < PSC_CLASSES_MAX; i++) {
-        samples->groups[i].covered = 1;
-    }
+    decide(samples);
 }
 
 /* ---- sites ------------------------------------------------------------------------------------------------------- */
 
-/* Charges are only ever made smaller by few samples: a block that pins much is easily missed, and what it pins is not
- * the fault of one that was met. */
-static void add_pinned(struct sums *sums, const struct cell *part, const struct group *group) {
-    const struct psc_estimate *all = &group->sum.pinned;
-    if (group->sum.samples >= PSC_ESTIMATE_STRATUM || psc_estimate_value(all) > group->pinned) {
-        psc_estimate_correct(&sums->pinned, &part->pinned, all, group->pinned);
+static double ratio_of(const struct psc_estimate *group, const struct total *total) {
+    return total->corrects ? psc_estimate_ratio(group, total->whole) : 1;
+}
+
+static void add_figure(struct psc_corrected *figure, const struct psc_estimate *part, const struct psc_estimate *group,
+                       const struct total *total) {
+    if (total->corrects) {
+        psc_estimate_correct(figure, part, group, total->whole);
     } else {
-        psc_estimate_bound(&sums->pinned, &part->pinned, all, group->pinned);
+        psc_estimate_bound(figure, part, group, total->whole);
     }
 }
 
 /* Requested bytes vary with block bytes, and have an error of their own about what those say. */
-static void add_requested(struct sums *sums, const struct cell *part, double ratio, double ratio_squared) {
+static void add_requested(struct sums *sums, const struct cell *part, const struct group *group) {
+    const struct total *total = &group->block_bytes;
+    double ratio = ratio_of(&group->sum.block_bytes, total);
+    double squared = total->corrects ? psc_estimate_ratio_squared(&group->sum.block_bytes, total->whole) : 1;
     double bytes = psc_estimate_scaled(&part->block_bytes, ratio);
     double requested = psc_estimate_scaled(&part->requested, ratio);
     double share = bytes > 0 ? requested / bytes : 0;
     sums->requested += requested;
-    sums->slack_variance += ratio_squared * (part->requested.variance - 2 * share * part->cross +
-                                             share * share * part->block_bytes.variance);
+    sums->slack_variance +=
+        squared * (part->requested.variance - 2 * share * part->cross + share * share * part->block_bytes.variance);
 }
 
 static void add_part(const struct psc_load_samples *samples, struct sums *sums, const struct cell *part,
-                     uint32_t number) {
-    const struct group *group = &samples->groups[number];
+                     const struct group *group) {
     if (part->samples == 0) {
         return;
     }
-    if (!samples->load->model->sampling.calibrated) {
+    add_requested(sums, part, group);
+    if (samples->load->model->sampling.calibrated) {
+        add_figure(&sums->blocks, &part->blocks, &group->sum.blocks, &group->blocks);
+        add_figure(&sums->block_bytes, &part->block_bytes, &group->sum.block_bytes, &group->block_bytes);
+        add_figure(&sums->pinned, &part->pinned, &group->sum.pinned, &group->pinned);
+    } else {
         psc_estimate_take(&sums->blocks, &part->blocks);
         psc_estimate_take(&sums->block_bytes, &part->block_bytes);
         psc_estimate_take(&sums->pinned, &part->pinned);
-        add_requested(sums, part, 1, 1);
-        return;
     }
-    psc_estimate_correct(&sums->blocks, &part->blocks, &group->sum.blocks, group->blocks);
-    psc_estimate_correct(&sums->block_bytes, &part->block_bytes, &group->sum.block_bytes, group->block_bytes);
-    add_pinned(sums, part, group);
-    add_requested(sums, part, psc_estimate_ratio(&group->sum.block_bytes, group->block_bytes),
-                  psc_estimate_ratio_squared(&group->sum.block_bytes, group->block_bytes));
 }
 
 static struct sums sums_of(const struct psc_load_samples *samples, uint32_t site) {
@@ -333,10 +351,10 @@ static struct sums sums_of(const struct psc_load_samples *samples, uint32_t site
         if (samples->group_of[cell->class_index] == GROUP_OF_FEW) {
             merge(&few, cell);
         } else {
-            add_part(samples, &sums, cell, cell->class_index);
+            add_part(samples, &sums, cell, &samples->groups[cell->class_index]);
         }
     }
-    add_part(samples, &sums, &few, GROUP_OF_FEW);
+    add_part(samples, &sums, &few, &samples->groups[GROUP_OF_FEW]);
     return sums;
 }
 
@@ -419,18 +437,23 @@ static uint64_t class_sum(const struct psc_model *model, size_t offset) {
     return sum;
 }
 
-/* What each class's blocks were requested for: in proportion to its samples, or to those of its group. */
+/* The part of block bytes that was requested: of the group's samples; in full, where they do not stand for all. */
+static double requested_part(const struct group *group, bool calibrated) {
+    double ratio = ratio_of(&group->sum.block_bytes, &group->block_bytes);
+    double bytes = psc_estimate_scaled(&group->sum.block_bytes, ratio), whole = group->block_bytes.whole;
+    double part = bytes > 0 ? fmin(psc_estimate_scaled(&group->sum.requested, ratio) / bytes, 1) : 1;
+    double covered = calibrated && whole > bytes ? bytes / whole : 1;
+    return covered * part + 1 - covered;
+}
+
 static void share_requested(struct psc_load_samples *samples) {
     struct psc_model *model = samples->load->model;
     double requested[PSC_CLASSES_MAX], sum = 0;
     uint64_t shares[PSC_CLASSES_MAX];
     for (uint32_t i = 0; i < PSC_CLASSES_MAX; i++) {
         const struct group *group = &samples->groups[samples->group_of[i]];
-        double ratio = model->sampling.calibrated ? psc_estimate_ratio(&group->sum.block_bytes, group->block_bytes) : 1;
-        double bytes = psc_estimate_scaled(&group->sum.block_bytes, ratio);
-        double share = bytes > 0 ? psc_estimate_scaled(&group->sum.requested, ratio) / bytes : 1;
-        share = group->covered * fmin(share, 1) + 1 - group->covered;
-        requested[i] = (double)model->classes[i].live_block_bytes * share;
+        double part = requested_part(group, model->sampling.calibrated);
+        requested[i] = (double)model->classes[i].live_block_bytes * part;
         sum += requested[i];
     }
     psc_estimate_share(requested, PSC_CLASSES_MAX, psc_estimate_round(sum), shares);
@@ -567,7 +590,7 @@ static void bound_totals(const struct psc_load_samples *samples) {
     struct sums sums = {.requested = 0};
     struct psc_site all = {.alloc_bytes = model->totals.alloc_bytes};
     for (uint32_t i = 0; i < GROUPS; i++) {
-        add_part(samples, &sums, &samples->groups[i].sum, i);
+        add_part(samples, &sums, &samples->groups[i].sum, &samples->groups[i]);
     }
     for (size_t i = 0; i < model->site_count; i++) {
         all.alloc_bytes_variance += model->sites[i].alloc_bytes_variance;
