@@ -42,6 +42,7 @@ static bool draw_ranking(struct psc_figure *figure, const struct ranking *rankin
     size_t count = ranking->count < BARS ? ranking->count : BARS;
     uint64_t highest = ranking->value(&figure->model->sites[ranking->ids[0]]);
     struct psc_scale bytes = psc_scale_bytes(highest);
+    double room = psc_model_is_sampled(figure->model) ? 1.5 : 1.28; /* for the words behind the longest bar */
     figure->height = 110 + 24 * (unsigned)(count < 3 ? 3 : count);
     write_bars(figure, ranking, count);
     fprintf(figure->script,
@@ -49,7 +50,7 @@ static bool draw_ranking(struct psc_figure *figure, const struct ranking *rankin
             "set yrange [%g:-0.5]\nset ytics scale 0\nset lmargin at screen 0.42\n"
             "plot '%s.tsv' using (0):1:(0):($2/%g):($1-0.36):($1+0.36):ytic(5) with boxxyerror lc rgb '%s', "
             "'' using ($2/%g):1:4 with labels left offset character 0.6, 0\n",
-            ranking->axis, bytes.unit, (double)highest * 1.28 / bytes.divisor, (double)count - 0.5, figure->name,
+            ranking->axis, bytes.unit, (double)highest * room / bytes.divisor, (double)count - 0.5, figure->name,
             bytes.divisor, ranking->color, bytes.divisor);
     return true;
 }
