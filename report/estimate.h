@@ -5,29 +5,30 @@
  *     A = sum of w (w - 1) x^2 over the samples
  * (D. G. Horvitz, D. J. Thompson, "A generalization of sampling without replacement from a finite universe", J. Amer.
  * Statist. Assoc. 47, 1952; for independent draws: C.-E. Särndal, B. Swensson, J. Wretman, "Model Assisted Survey
- * Sampling", 1992, 3.2). The samples themselves are no guess: what is estimated is the unseen part, sum of (w - 1) x.
+ * Sampling", 1992). The samples themselves are no guess: what is estimated is the unseen part, sum of (w - 1) x.
  *
- * The stratum. Where the total B of x over a group of blocks is known from elsewhere, it corrects the estimates of its
+ * The group. Where the total B of x over a group of blocks is known from elsewhere, it corrects the estimates of its
  * parts: the unseen part of each is multiplied by
  *     r = (B - seen) / unseen
  * so that the parts add up to B. With one weight for all this is the ratio estimate B * (samples of the part) / (samples
- * of the group) (W. G. Cochran, "Sampling Techniques", 3rd ed. 1977, 6.1 to 6.4; as post-stratification 5A.9), and the
- * samples of a part are, given their number, drawn without replacement. A part with the share R of B then has the variance
+ * of the group) (W. G. Cochran, "Sampling Techniques", 3rd ed. 1977, chapter 6; as stratification after the selection,
+ * chapter 5A), and the samples of a part are, given their number, drawn without replacement. A part with the share R of
+ * B then has the variance
  *     V = (1 - R)^2 A(part) + R^2 A(rest of the group)
- * (Cochran 6.4, of the residuals x - R x'). Each A is multiplied by r B / (estimate of B), which makes V that of the
- * hypergeometric distribution, B^2 R (1 - R) / n * (1 - n / B), where all weights are the same (Cochran 3.2). The
- * correction pays where the group has enough samples: by Cochran 5A.9 a group's variance grows by about one part in the
- * number of its samples. From PSC_ESTIMATE_STRATUM samples on, a tenth at most, a size class is a group; those with fewer
- * are one group together.
+ * (that of the residuals x - R x', Cochran, chapter 6). Each A is multiplied by r B / (estimate of B), which makes V that
+ * of the hypergeometric distribution, B^2 R (1 - R) / n * (1 - n / B), where all weights are the same (Cochran, chapter
+ * 3). The correction pays where the group has enough samples: that their number is left to chance costs about one part
+ * in that number of the variance (Cochran, chapter 5A). From PSC_ESTIMATE_STRATUM samples on, which makes a tenth at
+ * most, a size class is a group; those with fewer are one group together.
  *
  * The interval. All limits are those of the score test: the values of the truth of which the estimate is less than 1.96
  * of the truth's own standard deviations away. They are lopsided as the truth is, and good for few samples, where
  * estimate +- 1.96 sqrt(V) is not. Without a known total the variance grows with the truth, by s = A / estimate, and the
  * limits are
  *     estimate + s z^2 / 2 +- z sqrt(A + s^2 z^2 / 4)
- * which for equal weights is the score interval of N, of which Binomial(N, p) were seen, and for small p that of Poisson's
- * mean. With a known total, R has the interval of E. B. Wilson ("Probable inference, the law of succession, and
- * statistical inference", J. Amer. Statist. Assoc. 22, 1927) for so many samples as would give V:
+ * which for equal weights is the score interval of N, of which Binomial(N, p) were seen, and for small p that of the
+ * mean of a Poisson distribution. With a known total, R has the interval of E. B. Wilson ("Probable inference, the law of
+ * succession, and statistical inference", J. Amer. Statist. Assoc. 22, 1927) for so many samples as would give V:
  *     n = B^2 R (1 - R) / V
  * (their merits: L. D. Brown, T. T. Cai, A. DasGupta, "Interval estimation for a binomial proportion", Statist. Sci. 16,
  * 2001). Where n is 0/0, because the part is the whole, n = B^2 / A.

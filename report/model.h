@@ -1,10 +1,12 @@
 /* The facts of one trace in memory: read once, summed, never changed afterwards except that frames of sites are
  * resolved on demand. Everything that report, plots and exports say comes from here.
  *
- * All counts and bytes are exact for an exact trace. Of a sampled one the sites' are estimates with their intervals, and
- * so is what is requested; the heap's own figures (fragmentation, classes) are the exact ones of its last snapshot, which
- * may be older than the rest: see psc_sampling. Pools, larges and sizes are then those with a sample only. All times are nanoseconds since the start of the process. Strings
- * are as the trace gives them: any byte but NUL may stand in them; who prints one escapes it.
+ * All counts and bytes are exact for an exact trace. Of a sampled one those of sites are estimates with their intervals,
+ * and so is what was requested; the heap's own figures (fragmentation, classes) are the exact ones of its last snapshot,
+ * which may be older than the rest: see psc_sampling. Pools, larges and sizes are then those with a sample only.
+ *
+ * All times are nanoseconds since the start of the process. Strings are as the trace gives them: any byte but NUL may
+ * stand in them; who prints one escapes it.
  * Nothing here is thread-safe: a model belongs to one thread.
  */
 #ifndef PSC_REPORT_MODEL_H
@@ -70,7 +72,8 @@ struct psc_not_sampled {
     uint64_t pinned_bytes;
 };
 
-/* live_* are counted allocations - counted frees; in a sampled trace, what sites and not_sampled add up to. peak_* are the largest values seen, the present ones included. */
+/* live_* are counted allocations - counted frees; in a sampled trace, what sites and not_sampled add up to. peak_* are
+ * the largest values seen, the present ones included. */
 struct psc_totals {
     uint64_t alloc_count;
     uint64_t alloc_bytes;

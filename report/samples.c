@@ -15,8 +15,8 @@
 #define GROUPS (PSC_CLASSES_MAX + 1)
 /* By how much what is unseen in that group may be corrected upwards. */
 #define FEW_RATIO_MAX 2
-/* A snapshot is as good as of now if since then less was allocated and freed than this part of the standard error of all
- * live bytes: such an offset leaves an interval of 95 % one of 94.5 % (Cochran, "Sampling Techniques", 1.8). */
+/* A snapshot is as good as one of now if since then less was allocated and freed than this part of the standard error of
+ * all live bytes: an offset of a fifth of the error leaves of an interval of 95 % one of 94.5 %. */
 #define STALE_PART 0.2
 
 /* Sums over live samples: of one site in one size class, or of several. */
@@ -240,8 +240,8 @@ static bool is_current(const struct psc_load_samples *samples, double variance) 
     return fabs(allocated) + fabs(freed) <= STALE_PART * sqrt(variance);
 }
 
-/* Blocks that could not become samples are in the heap's totals only: those that a child inherited, and those made after
- * the recording had stopped. */
+/* Blocks that could not become samples are in the heap's totals only: those that a child inherited, and those made
+ * after the recording had stopped. */
 static bool can_correct(const struct psc_load_samples *samples) {
     const uint32_t others = PSC_TRACE_FORKED | PSC_TRACE_STOPPED | PSC_TRACE_PASSIVE;
     double variance = 0;

@@ -1,5 +1,5 @@
-/* Estimates against truths: programs whose blocks are known are sampled a thousand times, by drawing where the hits fall,
- * and the intervals have to hold the truth in 93 to 97 % of the runs. Few outcomes are counted out instead. */
+/* Estimates against truths: programs whose blocks are known are sampled a thousand times, by drawing where the hits
+ * fall, and the intervals have to hold the truth in 93 to 97 % of the runs. Few outcomes are counted out instead. */
 #include "report/estimate.h"
 
 #include <check.h>
@@ -24,7 +24,7 @@ struct piece {
     uint64_t bytes;
 };
 
-/* ---- drawing ------------------------------------------------------------------------------------------------------ */
+/* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t state;
 
@@ -55,7 +55,7 @@ static struct psc_estimate sum_of(uint64_t samples, double weight, double x) {
     return sum;
 }
 
-/* ---- coverage ----------------------------------------------------------------------------------------------------- */
+/* ---- coverage ---------------------------------------------------------------------------------------------------- */
 
 struct program {
     const struct piece *pieces;
@@ -206,7 +206,7 @@ START_TEST(mixed_sizes) {
 }
 END_TEST
 
-/* ---- counted out -------------------------------------------------------------------------------------------------- */
+/* ---- counted out ------------------------------------------------------------------------------------------------- */
 
 static double binomial(unsigned n, unsigned k, double p) {
     return exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) + k * log(p) + (n - k) * log1p(-p));
@@ -265,7 +265,7 @@ START_TEST(limits_solve_the_score_test) {
 }
 END_TEST
 
-/* ---- edges -------------------------------------------------------------------------------------------------------- */
+/* ---- edges ------------------------------------------------------------------------------------------------------- */
 
 START_TEST(one_sample_says_something) {
     struct psc_estimate sum = sum_of(1, 1000, 1);

@@ -49,7 +49,7 @@ static char *json_of(struct psc_model *model) {
     return text;
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------------- */
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 /* What sites and the rest add up to. */
 struct whole {
@@ -167,7 +167,7 @@ START_TEST(lost_samples_are_noticed) {
 }
 END_TEST
 
-/* ---- when the totals fit ------------------------------------------------------------------------------------------ */
+/* ---- when the totals fit ----------------------------------------------------------------------------------------- */
 
 static struct psc_wire_snapshot *last_snapshot(struct psc_fake *fake) {
     return (void *)(fake->bytes + (size_t)fake->open[PSC_CHUNK_SNAPSHOTS] * PSC_CHUNK_BYTES);
@@ -270,7 +270,7 @@ START_TEST(few_samples_answer_for_few_blocks) {
 }
 END_TEST
 
-/* ---- through the whole reader ------------------------------------------------------------------------------------- */
+/* ---- through the whole reader ------------------------------------------------------------------------------------ */
 
 static uint64_t state;
 
@@ -334,7 +334,7 @@ START_TEST(intervals_hold_the_truth) {
 }
 END_TEST
 
-/* ---- how it is said ----------------------------------------------------------------------------------------------- */
+/* ---- how it is said ---------------------------------------------------------------------------------------------- */
 
 START_TEST(summary_and_json_say_that_it_is_sampled) {
     struct psc_fake fake;
@@ -365,7 +365,7 @@ START_TEST(summary_and_json_say_that_it_is_sampled) {
 }
 END_TEST
 
-/* ---- stacks with a gap -------------------------------------------------------------------------------------------- */
+/* ---- stacks with a gap ------------------------------------------------------------------------------------------- */
 
 static struct psc_model *model_of_deep_stack(struct psc_fake *fake, uint16_t depth, uint32_t *site) {
     uint64_t stack[256];
