@@ -86,6 +86,7 @@ static void sum_totals(struct psc_load *load) {
     totals->committed_bytes = model->fragmentation.committed_bytes;
     totals->peak_committed_bytes = totals->committed_bytes;
     totals->tracker_bytes = counters->tracker_private_bytes + load->trace->claimed_bytes;
+    totals->snapshot_ns = counters->snapshot_ns;
     model->fragmentation.metadata_bytes = counters->heap_metadata_bytes;
     for (size_t i = 0; i < model->snapshot_count; i++) {
         const struct psc_wire_snapshot *snapshot = &model->snapshots[i];

@@ -346,6 +346,20 @@ START_TEST(top_sites_and_the_rest_make_the_whole) {
 }
 END_TEST
 
+START_TEST(time_of_snapshots_is_told) {
+    struct psc_fake fake;
+    size_t size;
+    psc_fake_small(&fake);
+    psc_fake_header(&fake)->counters.snapshot_ns = 1234567;
+    struct psc_model *model = model_of(&fake);
+    char *json = json_of(model, &size, 0);
+    ck_assert_uint_eq(figure_of(json, "totals", "snapshot_ns"), 1234567);
+    free(json);
+    psc_model_close(model);
+    psc_fake_release(&fake);
+}
+END_TEST
+
 /* Of 40 processes, the two that held most and those that they come from. */
 START_TEST(table_of_many_names_the_largest) {
     struct psc_tree_row rows[40] = {{.path = "0"}};
@@ -409,6 +423,7 @@ int main(void) {
     tcase_add_test(figures, site_ids_count_over_chunks);
     tcase_add_test(figures, module_of_its_time);
     tcase_add_test(figures, notes_say_what_is_missing);
+    tcase_add_test(figures, time_of_snapshots_is_told);
     suite_add_tcase(suite, figures);
     TCase *output = tcase_create("output");
     tcase_add_test(output, golden_trace);
