@@ -1,6 +1,5 @@
 # Included by the Makefile. BENCH, ALLOC: names by commas. RUNS, SCALE: numbers. tools/bench/README.md explains.
 
-RUNS ?= 3
 SCALE ?= 1
 
 # Each call of malloc is to happen, and the flags are those of nobody's sanitizer.
@@ -26,11 +25,13 @@ $(B)/bench/count: tools/bench/count.c tools/bench/bench.mk
 
 .PHONY: bench bench-instructions bench-programs
 
+runs = $(if $(RUNS),--runs=$(RUNS))
+
 bench-programs: $(BENCH_PROGRAMS)
 
 bench:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs
-	@tools/bench/run --build=build/release --bench='$(BENCH)' --alloc='$(ALLOC)' --runs=$(RUNS) --scale=$(SCALE)
+	@tools/bench/run --build=build/release --bench='$(BENCH)' --alloc='$(ALLOC)' $(runs) --scale=$(SCALE)
 
 bench-instructions:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs

@@ -1,4 +1,4 @@
-"""Medians, ratios, means; the tables on stdout and the picture."""
+"""Medians, ratios, means; the tables on stdout and the picture of allocators; what other tables need of that."""
 
 import math
 import os
@@ -183,14 +183,19 @@ def goals(results):
     ]
 
 
-def print_goals(results):
-    all_peers = set(PEERS) <= set(results.allocators)
-    rows = [[f"{OURS}: goals", "value", "at most", ""]]
-    for what, value, most in goals(results):
-        if value is not None and (all_peers or "best peer" not in what):
-            rows.append([what, number(value), number(most), "reached" if value <= most else "missed"])
-    if OURS in results.allocators and len(rows) > 1:
+def print_goals(title, rows_of_goals):
+    """Of those that have a value."""
+    rows = [[title, "value", "at most", ""]]
+    rows += [[what, number(value), number(most), "reached" if value <= most else "missed"]
+             for what, value, most in rows_of_goals if value is not None]
+    if len(rows) > 1:
         print_rows(rows)
+
+
+def goals_to_print(results):
+    """What is said of the best peer needs all of them."""
+    all_peers = set(PEERS) <= set(results.allocators)
+    return [goal for goal in goals(results) if all_peers or "best peer" not in goal[0]]
 
 
 def print_failures(results):
@@ -203,7 +208,8 @@ def print_all(results):
         print_metric(results, metric)
     print_figures(results)
     print_means(results)
-    print_goals(results)
+    if OURS in results.allocators:
+        print_goals(f"{OURS}: goals", goals_to_print(results))
     print_failures(results)
 
 
@@ -233,7 +239,7 @@ def points(results, allocator):
 
 
 def draw(results, directory, picture):
-    """Returns False where there is no gnuplot. The data stay in directory."""
+    """Returns whether there is a picture. The data stay in directory."""
     plots = []
     os.makedirs(directory, exist_ok=True)
     for at, allocator in enumerate(name for name in results.allocators if name != results.base()):
@@ -250,12 +256,17 @@ def draw(results, directory, picture):
         plots.append(f"'{data}-mean.dat' using 2:3 with points {style} ps 2 title '{allocator}, mean'")
         if allocator == OURS:
             plots.append(f"'{data}.dat' using 2:3:1 with labels left offset 0.6,0 font ',8' notitle")
-    script = os.path.join(directory, "time-memory.gp")
-    with open(script, "w", encoding="utf-8") as out:
-        out.write(PLOT.format(picture=picture, base=results.base(), plots=", \\\n    ".join(plots)))
-    if not plots or not shutil.which("gnuplot"):
+    script = PLOT.format(picture=picture, base=results.base(), plots=", \\\n    ".join(plots))
+    return bool(plots) and run_gnuplot(os.path.join(directory, "time-memory.gp"), script)
+
+
+def run_gnuplot(path, script):
+    """Keeps the script at path. Returns whether it was drawn: False without gnuplot."""
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(script)
+    if not shutil.which("gnuplot"):
         return False
-    done = subprocess.run(["gnuplot", script], stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(["gnuplot", path], stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         print(f"gnuplot: {done.stderr.strip()}")
     return done.returncode == 0
