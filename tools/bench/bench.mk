@@ -8,7 +8,7 @@ BENCH_CFLAGS := -std=gnu11 -O2 -g -I. -D_GNU_SOURCE -pthread $(WARN) \
 BENCH_SOURCES := $(sort $(wildcard tools/bench/workloads/*.c))
 BENCH_PROGRAMS := $(B)/bench/workloads $(B)/bench/measure $(B)/bench/count
 
-$(B)/bench/workloads: $(BENCH_SOURCES) tools/bench/workloads/bench.h tools/bench/bench.mk
+$(B)/bench/workloads: $(BENCH_SOURCES) $(wildcard tools/bench/workloads/*.h) tools/bench/bench.mk
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $(BENCH_SOURCES)
@@ -18,10 +18,15 @@ $(B)/bench/measure: tools/bench/measure.c tools/bench/bench.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -static -o $@ $<
 
-$(B)/bench/count: tools/bench/count.c tools/bench/bench.mk
+$(B)/bench/count: tools/bench/count.c tools/bench/workloads/depth.h tools/bench/bench.mk
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $<
+
+$(B)/bench/expressions: tools/bench/workloads/expressions.cc tools/bench/bench.mk
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror -o $@ $<
 
 .PHONY: bench bench-instructions bench-programs
 

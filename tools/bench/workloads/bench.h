@@ -13,7 +13,8 @@
 
 /*
  * X(name, counts, help). counts: `both` enters the means of time and of memory; `figures` is run for the figures it
- * prints alone, since its time and its peak say nothing of the allocator.
+ * prints alone, since its time and its peak say nothing of the allocator; `track` shows what tracking costs, and is no
+ * part of the comparison of allocators.
  */
 #define BENCH_WORKLOADS(X)                                                                                             \
     X(pairs, both, "malloc and free at once, 16 B to 1 KiB, beside a block of each size that stays")                   \
@@ -39,7 +40,12 @@
     X(rise_fall, both, "600,000 blocks of 16 to 2000 B, three quarters freed, survivors replaced ten times")           \
     X(giveback, both, "nine tenths of a 1 GiB heap freed in runs of addresses, then 1 s of rest")                      \
     X(threads_idle, figures, "1,000 threads that allocate once and stay")                                              \
-    X(idle, figures, "a process that allocates one block")
+    X(idle, figures, "a process that allocates one block")                                                             \
+    X(deep_pairs, track, "malloc and free at once from four sites, 21 to 24 frames deep")                              \
+    X(live_blocks, track, "5,000,000 blocks of 32 to 256 B, held")                                                     \
+    X(events, track, "100,000 blocks of 16 to 512 B, 50,000,000 times one replaced: 10^8 events")                      \
+    X(units_one, track, "16,000,000 replacements among 2,000 blocks, in four units one after another")                 \
+    X(units_four, track, "the same, each unit in a thread of its own")
 
 /* scale: 1 is the usual amount of work, and of memory where the shape has an amount of its own. */
 #define BENCH_DECLARE(name, counts, help) uint64_t bench_##name(double scale);
