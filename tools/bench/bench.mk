@@ -1,4 +1,5 @@
-# Included by the Makefile. BENCH, ALLOC: names by commas. RUNS, SCALE: numbers. tools/bench/README.md explains.
+# Included by the Makefile. BENCH, ALLOC, TRACK: names by commas. RUNS, SCALE: numbers. LONG=1: ten times the events.
+# tools/bench/README.md explains.
 
 SCALE ?= 1
 
@@ -28,7 +29,7 @@ $(B)/bench/expressions: tools/bench/workloads/expressions.cc tools/bench/bench.m
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror -o $@ $<
 
-.PHONY: bench bench-instructions bench-programs
+.PHONY: bench bench-instructions bench-programs bench-track
 
 runs = $(if $(RUNS),--runs=$(RUNS))
 
@@ -41,3 +42,7 @@ bench:
 bench-instructions:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs
 	@tools/bench/instructions --build=build/release --alloc='$(ALLOC)'
+
+bench-track:
+	@$(MAKE) --no-print-directory MODE=release all bench-programs build/release/bench/expressions
+	@tools/bench/track --build=build/release --bench='$(TRACK)' $(runs) --scale=$(SCALE) $(if $(LONG),--long)

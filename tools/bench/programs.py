@@ -228,6 +228,14 @@ class Program:
         return ""
 
 
+class Compiler(Program):
+    """The compiler proper, which gcc starts: under a profiler that does not follow children it has to be named."""
+
+    def before(self, inputs, scratch):
+        found = subprocess.run(["gcc", "-print-prog-name=cc1"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.command = [found.strip(), *self.command[1:]]
+
+
 class GitGc(Program):
     def before(self, inputs, scratch):
         shutil.copytree(os.path.join(inputs, "git"), os.path.join(scratch, "git"), symlinks=True)
@@ -317,4 +325,12 @@ PROGRAMS = [
     Program("xz", "6 MB of text, two threads, blocks of 1 MiB",
             ["xz", "-3", "-T2", "--block-size=1MiB", "-c", "@/xz.txt"]),
     Program("lua", "tables and strings", ["lua5.4", "@/lua.lua"]),
+]
+
+# Where each process is measured by itself: single processes.
+SINGLE = [program for program in PROGRAMS if program.name in ("sqlite3", "redis", "python3", "perl", "jq")] + [
+    Compiler("gcc", "its cc1: a C file of 220 functions to assembly at -O2",
+             ["cc1", "-quiet", "-O2", "-o", "-", "@/gcc.c"], needs=["gcc"]),
+    Program("git", "git log -p --stat of 700 commits",
+            ["git", "-C", "@/git", "log", "-p", "--stat", "--patience", "-C"]),
 ]
