@@ -107,6 +107,7 @@ class Poolscope(Allocator):
             totals = facts["totals"]
             found["alloc_count"] = totals["alloc_count"]
             found["dropped_events"] = totals["dropped_events"]
+            found["stopped"] = int(facts["process"]["stopped"])
             found["snapshot_share"] = totals["snapshot_ns"] / max(facts["process"]["duration_ns"], 1)
         return found
 
