@@ -68,6 +68,7 @@ TOOLS_OBJ := $(call objects,tools/*.c)
 SUPPORT_OBJ := $(call objects,tests/unit/support*.c)
 UNIT_OBJ := $(call objects,tests/unit/test_*.c)
 FUZZ_OBJ := $(call objects,tests/fuzz/*.c)
+VERIFY_OBJ := $(call objects,tests/verify/*.c)
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
@@ -80,10 +81,11 @@ LIBCORE := $(if $(CORE_OBJ),$(B)/libcore.a)
 LIBREPORT := $(if $(REPORT_OBJ),$(B)/libreport.a)
 PRELOAD := $(if $(PRELOAD_OBJ),$(B)/libpoolscope.so)
 LAUNCHER := $(if $(TOOLS_OBJ),$(B)/poolscope)
+VERIFY := $(B)/verify/libpoolscope-verify.so
 
 # Tests of a mode: programs under the preload make sense only where it is not built with a sanitizer.
 ifneq ($(filter $(MODE),release debug),)
-TESTS := $(PRELOAD) $(LAUNCHER) $(UNIT) $(VICTIMS) $(VICTIM_LIBS)
+TESTS := $(PRELOAD) $(LAUNCHER) $(UNIT) $(VICTIMS) $(VICTIM_LIBS) $(VERIFY)
 else ifeq ($(MODE),fuzz)
 TESTS := $(FUZZ)
 else
@@ -103,7 +105,7 @@ tests: $(TESTS)
 
 # ---- compile ----------------------------------------------------------------------------------------------------
 
-$(CORE_OBJ) $(PRELOAD_OBJ): private PSC_CFLAGS += $(GUEST_CFLAGS)
+$(CORE_OBJ) $(PRELOAD_OBJ) $(VERIFY_OBJ): private PSC_CFLAGS += $(GUEST_CFLAGS)
 $(TOOLS_OBJ): private PSC_CFLAGS += -DPSC_VERSION='"$(VERSION)"'
 
 # Changes when compiler or flags do, so that objects are made anew.
@@ -129,6 +131,13 @@ $(B)/%.a:
 $(B)/libpoolscope.so: $(PRELOAD_OBJ) $(LIBCORE) preload/libpoolscope.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(PSC_LDFLAGS) $(SO_LDFLAGS) -o $@ $(PRELOAD_OBJ) $(LIBCORE)
+
+# The same library, and a second walker beside its own: see tests/verify/verify.c.
+$(VERIFY): $(VERIFY_OBJ) $(PRELOAD_OBJ) $(LIBCORE) preload/libpoolscope.map
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PSC_LDFLAGS) $(SO_LDFLAGS) -Wl,--wrap=psc_unwind_follow,--wrap=psc_track_end -o $@ \
+	    $(VERIFY_OBJ) $(PRELOAD_OBJ) $(LIBCORE)
 
 # Of core the launcher needs the option parser alone.
 $(B)/poolscope: $(TOOLS_OBJ) $(LIBREPORT) $(LIBCORE)
@@ -166,7 +175,7 @@ $(B)/victims/%: tests/victims/%.cc $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -std=gnu++17 $(VICTIM_CFLAGS) -o $@ $< $(victim_flags)
 
--include $(patsubst %.o,%.d,$(CORE_OBJ) $(PRELOAD_OBJ) $(REPORT_OBJ) $(TOOLS_OBJ) $(SUPPORT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ))
+-include $(patsubst %.o,%.d,$(CORE_OBJ) $(PRELOAD_OBJ) $(REPORT_OBJ) $(TOOLS_OBJ) $(SUPPORT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ) $(VERIFY_OBJ))
 
 include $(wildcard tools/bench/bench.mk)
 

@@ -34,7 +34,7 @@ forbid '^tools/' '(core/(heap|track)|preload|tests)/.*' '' 'tools know report, c
 forbid '^(core|preload)/' 'sys/mman\.h' '^core/base/os\.c$' 'the kernel is core/base/os.c to the rest of the guest'
 forbid '^tools/[^/]*$' 'sys/mman\.h' '' 'tools map no memory'
 forbid '.' '(elfutils/.*|libelf\.h|gelf\.h|dwarf\.h)' '^report/symbols[a-z_]*\.[ch]$' 'libdw belongs to report/symbols*.c'
-forbid '.' 'libunwind.*' '^(core/track|tests/unit)/' 'libunwind belongs to core/track'
+forbid '.' 'libunwind.*' '^tests/(unit|verify)/' 'libunwind belongs to the tests of the stack walker'
 forbid '^(core|preload)/' '(stdio|locale|iconv|wchar)\.h' '^preload/' 'the core uses no stdio'
 forbid '.' '.*\.(c|cc)' '' 'no source file includes another'
 
