@@ -16,6 +16,7 @@ struct psc_model_store {
     char *argv_text;
     uint64_t *addresses; /* all return addresses of the trace, in the order of their chunks */
     uint32_t *modules;   /* the module of each, or PSC_MODULE_NONE */
+    char map_path[32];   /* of the names of code that the process made */
 };
 
 struct psc_load_extents; /* extents.c's own */

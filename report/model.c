@@ -293,11 +293,30 @@ static void add_frames(struct psc_site *site, const struct psc_frame *frames, si
     site->frame_count += count;
 }
 
-void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
-    if (site->frames != NULL || site->raw.count == 0) {
-        return;
+/* When the process is known to have ended, what has its number later is another one. */
+static void use_map(const struct psc_process *process, struct psc_model_store *store, struct psc_symbols *symbols) {
+    bool ended = process->end == PSC_PROCESS_EXIT || process->end == PSC_PROCESS_EXEC;
+    snprintf(store->map_path, sizeof(store->map_path), "/tmp/perf-%" PRIu32 ".map", process->pid);
+    struct psc_perf_map_source source = {
+        .path = store->map_path,
+        .not_before_ns = process->start_realtime_ns,
+        .not_after_ns = ended ? process->start_realtime_ns + process->duration_ns : UINT64_MAX,
+    };
+    psc_symbols_use_map(symbols, &source);
+}
+
+static bool open_symbols(struct psc_model *model) {
+    if (model->symbols == NULL) {
+        model->symbols = psc_symbols_open(model->modules, model->module_count);
+        if (model->symbols != NULL) {
+            use_map(&model->process, model->store, model->symbols);
+        }
     }
-    if (model->symbols == NULL && (model->symbols = psc_symbols_open(model->modules, model->module_count)) == NULL) {
+    return model->symbols != NULL;
+}
+
+void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
+    if (site->frames != NULL || site->raw.count == 0 || !open_symbols(model)) {
         return;
     }
     size_t capacity = 0;

@@ -106,6 +106,7 @@ static const char *names_of(const struct psc_model *model, size_t module) {
         [PSC_SYMBOLS_OTHER_BUILD] = "none: the file at this path is another build",
         [PSC_SYMBOLS_BROKEN] = "none: the file at this path cannot be read",
         [PSC_SYMBOLS_TOO_MANY] = "none: too many files are open",
+        [PSC_SYMBOLS_PRESET] = "from the names that were written beside the trace",
     };
     return words[model->symbols == NULL ? PSC_SYMBOLS_UNUSED : psc_symbols_module_state(model->symbols, module)];
 }

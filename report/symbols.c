@@ -24,6 +24,7 @@
 #define TEXT_BYTES_MAX 2048
 /* How far back to look for a function that covers an address when ranges overlap. */
 #define OVERLAP_MAX 16
+_Static_assert(DIE_DEPTH_MAX + 1 == PSC_SYMBOLS_FRAMES_MAX, "a function and what is inlined into it");
 /* A module takes its own file and up to two of debug information; some are left for others. */
 #define FILES_PER_MODULE 4
 #define FILES_MAX 16384
@@ -73,14 +74,19 @@ struct result {
     uint64_t address;
     uint32_t module;
     uint32_t count; /* 0: slot not in use */
+    bool named;     /* has a name or a place in the source */
     struct psc_frame *frames;
 };
 
 struct psc_symbols {
     const struct psc_module *modules;
     size_t module_count;
-    struct binary_slot *binaries; /* one per module */
-    size_t open_count;            /* of files of modules */
+    struct binary_slot *binaries;          /* one per module */
+    bool *preset;                          /* one per module: some of its addresses are */
+    struct psc_perf_map_source map_source; /* path NULL: none */
+    struct psc_perf_map *map;
+    bool map_opened;   /* or tried to be */
+    size_t open_count; /* of files of modules */
     size_t open_max;
     struct psc_demangler *demangler;
     struct result *results; /* hash table by address and module */
@@ -553,6 +559,7 @@ struct lookup {
     const struct psc_module *module; /* NULL: none */
     struct binary *binary;           /* NULL: no file */
     uint64_t address;                /* as recorded */
+    const char *made;                /* function of code made at run time; NULL: not known */
 };
 
 /* Fills the frames of a function and its inlined calls. frames[i] is named by chain->dies[count - 1 - i]. */
@@ -569,8 +576,16 @@ static void fill_chain(const struct lookup *lookup, struct chain *chain, struct 
     set_line(lookup->symbols, &frames[0], &unit->die, pc);
 }
 
+static const char *module_of(const struct lookup *lookup) {
+    const char *path = lookup->symbols->map_source.path;
+    if (lookup->module != NULL) {
+        return intern(lookup->symbols, lookup->module->path);
+    }
+    return lookup->made == NULL ? NULL : intern(lookup->symbols, strrchr(path, '/') + 1);
+}
+
 static void finish_frames(const struct lookup *lookup, struct psc_frame *frames, size_t count) {
-    const char *module = lookup->module == NULL ? NULL : intern(lookup->symbols, lookup->module->path);
+    const char *module = module_of(lookup);
     for (size_t i = 0; i < count; i++) {
         frames[i].address = lookup->address;
         frames[i].module = module;
@@ -580,8 +595,9 @@ static void finish_frames(const struct lookup *lookup, struct psc_frame *frames,
     }
 }
 
-/* Fills *frames, at most DIE_DEPTH_MAX + 1; returns their number. */
-static size_t look_up(const struct lookup *lookup, struct psc_frame *frames) {
+/* Fills *frames, at most PSC_SYMBOLS_FRAMES_MAX; returns their number. *named is false if all that can be said is where
+ * the address lies in its module. */
+static size_t look_up(const struct lookup *lookup, struct psc_frame *frames, bool *named) {
     struct chain chain = {.count = 0};
     struct unit *unit = NULL;
     struct binary *binary = lookup->binary;
@@ -600,6 +616,10 @@ static size_t look_up(const struct lookup *lookup, struct psc_frame *frames) {
     if (binary != NULL && frames[count - 1].function == NULL) {
         frames[count - 1].function = intern_name(lookup->symbols, find_symbol(binary, pc));
     }
+    if (lookup->made != NULL) {
+        frames[0].function = intern(lookup->symbols, lookup->made);
+    }
+    *named = count > 1 || frames[0].function != NULL || frames[0].file != NULL;
     finish_frames(lookup, frames, count);
     return count;
 }
@@ -633,8 +653,38 @@ static bool grow_results(struct psc_symbols *symbols) {
     return true;
 }
 
-static bool fill_result(struct psc_symbols *symbols, struct result *result, uint64_t address, uint32_t module) {
-    struct psc_frame frames[DIE_DEPTH_MAX + 1];
+/* False: out of memory. */
+static bool keep_result(struct psc_symbols *symbols, struct result *result, const struct psc_frame *frames) {
+    for (size_t i = 0; i < result->count; i++) {
+        if (frames[i].function == NULL) {
+            return false;
+        }
+    }
+    struct psc_frame *copy = malloc(result->count * sizeof(*copy));
+    if (copy == NULL) {
+        return false;
+    }
+    memcpy(copy, frames, result->count * sizeof(*copy));
+    result->frames = copy;
+    *result_slot(symbols->results, symbols->result_room, result->address, result->module) = *result;
+    symbols->result_count++;
+    return true;
+}
+
+static const char *find_made(struct psc_symbols *symbols, uint64_t address) {
+    if (symbols->map_source.path == NULL) {
+        return NULL;
+    }
+    if (!symbols->map_opened) {
+        symbols->map_opened = true;
+        symbols->map = psc_perf_map_open(&symbols->map_source);
+    }
+    return symbols->map == NULL ? NULL : psc_perf_map_find(symbols->map, address);
+}
+
+static bool fill_result(struct psc_symbols *symbols, uint64_t address, uint32_t module) {
+    struct psc_frame frames[PSC_SYMBOLS_FRAMES_MAX];
+    struct result result = {.address = address, .module = module};
     struct lookup lookup = {.symbols = symbols, .address = address};
     if (module != PSC_MODULE_NONE) {
         struct binary *binary = binary_of(symbols, module);
@@ -642,42 +692,99 @@ static bool fill_result(struct psc_symbols *symbols, struct result *result, uint
                       (binary->state == PSC_SYMBOLS_FOUND || binary->state == PSC_SYMBOLS_UNCHECKED);
         lookup.module = &symbols->modules[module];
         lookup.binary = usable ? binary : NULL;
+    } else {
+        lookup.made = find_made(symbols, address - 1);
     }
-    size_t count = look_up(&lookup, frames);
-    for (size_t i = 0; i < count; i++) {
-        if (frames[i].function == NULL) {
-            return false;
-        }
+    result.count = (uint32_t)look_up(&lookup, frames, &result.named);
+    return keep_result(symbols, &result, frames);
+}
+
+/* The slot of an address, in use or not; NULL: out of memory. */
+static struct result *find_result(struct psc_symbols *symbols, uint64_t address, uint32_t *module) {
+    if (*module >= symbols->module_count) {
+        *module = PSC_MODULE_NONE;
     }
-    struct psc_frame *copy = malloc(count * sizeof(*copy));
-    if (copy == NULL) {
-        return false;
+    if ((symbols->result_count + 1) * 2 > symbols->result_room && !grow_results(symbols)) {
+        return NULL;
     }
-    memcpy(copy, frames, count * sizeof(*copy));
-    *result = (struct result){.address = address, .module = module, .count = (uint32_t)count, .frames = copy};
-    symbols->result_count++;
-    return true;
+    return result_slot(symbols->results, symbols->result_room, address, *module);
 }
 
 size_t psc_symbols_resolve(struct psc_symbols *symbols, uint64_t address, uint32_t module,
                            const struct psc_frame **frames) {
-    if (module >= symbols->module_count) {
-        module = PSC_MODULE_NONE;
-    }
-    if ((symbols->result_count + 1) * 2 > symbols->result_room && !grow_results(symbols)) {
-        return 0;
-    }
-    struct result *result = result_slot(symbols->results, symbols->result_room, address, module);
-    if (result->count == 0 && !fill_result(symbols, result, address, module)) {
+    struct result *result = find_result(symbols, address, &module);
+    if (result == NULL || (result->count == 0 && !fill_result(symbols, address, module))) {
         return 0;
     }
     *frames = result->frames;
     return result->count;
 }
 
+void psc_symbols_use_map(struct psc_symbols *symbols, const struct psc_perf_map_source *source) {
+    symbols->map_source = *source;
+}
+
+/* ---- results of an earlier reader -------------------------------------------------------------------------------- */
+
+bool psc_symbols_preset(struct psc_symbols *symbols, uint64_t address, uint32_t module, const struct psc_frame *frames,
+                        size_t count) {
+    struct psc_frame copies[PSC_SYMBOLS_FRAMES_MAX];
+    struct result *known = find_result(symbols, address, &module);
+    if (known == NULL || count == 0 || count > PSC_SYMBOLS_FRAMES_MAX) {
+        return false;
+    }
+    if (known->count != 0) {
+        return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = (struct psc_frame){.function = intern(symbols, frames[i].function),
+                                       .file = intern(symbols, frames[i].file),
+                                       .module = intern(symbols, frames[i].module),
+                                       .address = address,
+                                       .line = frames[i].line,
+                                       .inlined = frames[i].inlined};
+    }
+    struct result result = {.address = address, .module = module, .count = (uint32_t)count, .named = true};
+    if (!keep_result(symbols, &result, copies)) {
+        return false;
+    }
+    if (module != PSC_MODULE_NONE) {
+        symbols->preset[module] = true;
+    }
+    return true;
+}
+
+static int compare_named(const void *a, const void *b) {
+    const struct psc_symbols_named *left = a;
+    const struct psc_symbols_named *right = b;
+    if (left->module != right->module) {
+        return left->module < right->module ? -1 : 1;
+    }
+    return left->address < right->address ? -1 : left->address > right->address;
+}
+
+struct psc_symbols_named *psc_symbols_list_named(const struct psc_symbols *symbols, size_t *count) {
+    struct psc_symbols_named *list = calloc(symbols->result_count + 1, sizeof(*list));
+    *count = 0;
+    for (size_t i = 0; list != NULL && i < symbols->result_room; i++) {
+        const struct result *result = &symbols->results[i];
+        if (result->count != 0 && result->named) {
+            list[(*count)++] =
+                (struct psc_symbols_named){result->address, result->module, result->count, result->frames};
+        }
+    }
+    if (list != NULL) {
+        qsort(list, *count, sizeof(*list), compare_named);
+    }
+    return list;
+}
+
 enum psc_symbols_state psc_symbols_module_state(const struct psc_symbols *symbols, size_t module) {
-    if (module >= symbols->module_count || symbols->binaries[module].binary == NULL) {
+    if (module >= symbols->module_count) {
         return PSC_SYMBOLS_UNUSED;
+    }
+    if (symbols->binaries[module].binary == NULL) {
+        return symbols->preset[module] ? PSC_SYMBOLS_PRESET : PSC_SYMBOLS_UNUSED;
     }
     return symbols->binaries[module].binary->state;
 }
@@ -704,8 +811,9 @@ struct psc_symbols *psc_symbols_open(const struct psc_module *modules, size_t co
     symbols->module_count = count;
     symbols->open_max = raise_open_max();
     symbols->binaries = calloc(count + 1, sizeof(*symbols->binaries));
+    symbols->preset = calloc(count + 1, sizeof(*symbols->preset));
     symbols->demangler = psc_demangle_open();
-    if (symbols->binaries == NULL || symbols->demangler == NULL) {
+    if (symbols->binaries == NULL || symbols->preset == NULL || symbols->demangler == NULL) {
         psc_symbols_close(symbols);
         return NULL;
     }
@@ -727,7 +835,9 @@ void psc_symbols_close(struct psc_symbols *symbols) {
     for (size_t i = 0; i < symbols->text_room; i++) {
         free(symbols->texts[i]);
     }
+    psc_perf_map_close(symbols->map);
     free(symbols->binaries);
+    free(symbols->preset);
     free(symbols->results);
     free(symbols->texts);
     psc_demangle_close(symbols->demangler);
