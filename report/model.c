@@ -9,6 +9,7 @@
 #include "report/array.h"
 #include "report/load.h"
 #include "report/progress.h"
+#include "report/symbol_file.h"
 #include "report/symbols.h"
 
 /* ---- notes ----------------------------------------------------------------------------------------------------- */
@@ -305,11 +306,21 @@ static void use_map(const struct psc_process *process, struct psc_model_store *s
     psc_symbols_use_map(symbols, &source);
 }
 
+static void use_file(struct psc_model *model) {
+    const char *error;
+    char *path = psc_symbol_file_path(model->path);
+    if (!psc_symbol_file_read(model, path, &error)) {
+        fprintf(stderr, "poolscope report: %s %s, and is not used\n", path, error);
+    }
+    free(path);
+}
+
 static bool open_symbols(struct psc_model *model) {
     if (model->symbols == NULL) {
         model->symbols = psc_symbols_open(model->modules, model->module_count);
         if (model->symbols != NULL) {
             use_map(&model->process, model->store, model->symbols);
+            use_file(model);
         }
     }
     return model->symbols != NULL;

@@ -11,6 +11,7 @@
 #include "report/find.h"
 #include "report/format.h"
 #include "report/page.h"
+#include "report/symbol_file.h"
 #include "report/tree.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
@@ -23,6 +24,7 @@ struct request {
     size_t top;            /* 0: not given */
     bool json;
     bool png;
+    bool embed;
     bool help;
 };
 
@@ -37,6 +39,8 @@ static const char help_text[] =
     "      --format=FORMAT  text (default) or json\n"
     "      --top=N          sites in each list (default: 10) and processes in the table (default: 20), the rest summed\n"
     "                       up; with json: only the sites that stand among the first N of a list (default: all)\n"
+    "      --embed          also write the names of all functions beside each trace, to TRACE.symbols, so that it reads\n"
+    "                       the same on another machine\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 done, 1 something failed, 2 wrong use.\n";
@@ -70,6 +74,7 @@ static int take_option(struct request *request, int option, char **argv) {
     case 'f': return take_format(request, optarg);
     case 't': return take_top(request, optarg);
     case 'p': request->png = true; return DONE;
+    case 'e': request->embed = true; return DONE;
     case 'h': request->help = true; return DONE;
     case ':': return complain("a value is missing after ", argv[optind - 1]);
     default: return complain("unknown option ", argv[optind - 1]);
@@ -80,7 +85,8 @@ static int read_options(struct request *request, int argc, char **argv) {
     static const struct option options[] = {
         {"output", required_argument, NULL, 'o'}, {"format", required_argument, NULL, 'f'},
         {"top", required_argument, NULL, 't'},    {"png", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+        {"help", no_argument, NULL, 'h'},         {"embed", no_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0}};
     int status = DONE;
     optind = 0; /* the launcher may have used getopt before */
     opterr = 0;
@@ -102,6 +108,35 @@ static bool find_traces(struct request *request, int argc, char **argv) {
         all &= psc_find_add(&request->paths, argv[i]);
     }
     return all;
+}
+
+/* ---- names beside the traces ----------------------------------------------------------------------------------- */
+
+static int embed(const char *trace) {
+    const char *error;
+    size_t written;
+    struct psc_model *model = psc_model_open(trace, &error);
+    if (model == NULL) {
+        return FAILED; /* the answer says why */
+    }
+    char *path = psc_symbol_file_path(trace);
+    bool done = psc_symbol_file_write(model, path, &written);
+    if (done) {
+        fprintf(stderr, "poolscope report: the names of %s addresses are in %s\n", psc_format_count(written).s, path);
+    } else {
+        fprintf(stderr, "poolscope report: cannot write %s: %s\n", path, strerror(errno));
+    }
+    free(path);
+    psc_model_close(model);
+    return done ? DONE : FAILED;
+}
+
+static int embed_all(const struct psc_paths *paths) {
+    int status = DONE;
+    for (size_t i = 0; i < paths->count; i++) {
+        status = embed(paths->paths[i]) == DONE ? status : FAILED;
+    }
+    return status;
 }
 
 /* ---- answers --------------------------------------------------------------------------------------------------- */
@@ -217,10 +252,11 @@ int psc_report_main(int argc, char **argv) {
     }
     if (status == DONE) {
         bool found = find_traces(&request, argc, argv);
+        bool embedded = !request.embed || embed_all(&request.paths) == DONE;
         int shown = request.paths.count == 0   ? FAILED
                     : request.paths.count == 1 ? report_one(&request, request.paths.paths[0])
                                                : report_many(&request);
-        status = finish(found ? shown : FAILED);
+        status = finish(found && embedded ? shown : FAILED);
     }
     psc_find_release(&request.paths);
     return status;

@@ -7,7 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/compiler.h"
 #include "report/report.h"
+#include "report/symbol_file.h"
+#include "report/symbols.h"
 #include "tests/unit/support_trace.h"
 
 #define TRACE_SECONDS_MAX 5.0
@@ -286,6 +289,171 @@ START_TEST(absurd_pools_are_left_out) {
 }
 END_TEST
 
+/* ---- names beside a trace ---------------------------------------------------------------------------------------- */
+
+#define NAMES_PATH_BYTES 64
+
+struct names {
+    struct psc_model *model; /* of the golden trace, with nothing resolved but its first stack */
+    char path[NAMES_PATH_BYTES];
+    char text[4096]; /* sound names of that stack */
+    size_t bytes;
+};
+
+static struct psc_site *site_with_frames(struct psc_model *model) {
+    for (size_t i = 0; i < model->site_count; i++) {
+        if (model->sites[i].raw.count > 0) {
+            return &model->sites[i];
+        }
+    }
+    ck_abort_msg("the golden trace has no stacks");
+}
+
+static void open_model(struct names *names) {
+    const char *error;
+    struct psc_fake fake;
+    psc_fake_small(&fake);
+    int fd = psc_fake_open(fake.bytes, psc_fake_bytes(&fake));
+    names->model = psc_model_open_fd(fd, "damaged", &error);
+    ck_assert_ptr_nonnull(names->model);
+    struct psc_site *site = site_with_frames(names->model);
+    psc_model_symbolize(names->model, site);
+    psc_model_forget_frames(site);
+    close(fd);
+    psc_fake_release(&fake);
+}
+
+static void put_names(const struct names *names, const char *text, size_t bytes) {
+    FILE *file = fopen(names->path, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(text, 1, bytes, file), bytes);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* The head comes from a file without names, which are then put behind it. */
+static void make_names(struct names *names) {
+    size_t written;
+    memset(names, 0, sizeof(*names));
+    open_model(names);
+    strcpy(names->path, "/tmp/test_report_damage.XXXXXX");
+    close(mkstemp(names->path));
+    ck_assert(psc_symbol_file_write(names->model, names->path, &written));
+    ck_assert_uint_eq(written, 0);
+    FILE *file = fopen(names->path, "r");
+    names->bytes = fread(names->text, 1, sizeof(names->text), file);
+    fclose(file);
+    ck_assert_str_eq(names->text + names->bytes - 6, "end 0\n");
+    names->bytes -= 6;
+    names->bytes += (size_t)snprintf(names->text + names->bytes, sizeof(names->text) - names->bytes,
+                                     "text inner\ntext /src/file.c\ntext outer\ntext /bin/program\n"
+                                     "address abcdef01 - 2\nframe 1 2 10 4 1\nframe 3 2 20 4 0\n"
+                                     "address abcdef02 0 1\nframe 3 0 0 0 0\nend 2\n");
+}
+
+static void release_names(struct names *names) {
+    unlink(names->path);
+    psc_model_close(names->model);
+}
+
+/* Reads these bytes with a fresh model. What was refused gave nothing. */
+static bool read_names(struct names *names, const char *text, size_t bytes) {
+    const char *error = NULL;
+    put_names(names, text, bytes);
+    psc_model_close(names->model);
+    open_model(names);
+    bool read = psc_symbol_file_read(names->model, names->path, &error);
+    size_t named;
+    struct psc_symbols_named *list = psc_symbols_list_named(names->model->symbols, &named);
+    ck_assert(read ? error == NULL : error != NULL && named == 0);
+    for (size_t i = 0; i < named; i++) {
+        ck_assert_uint_ge(list[i].count, 1);
+        for (uint32_t k = 0; k < list[i].count; k++) {
+            ck_assert_ptr_nonnull(list[i].frames[k].function);
+        }
+    }
+    free(list);
+    return read;
+}
+
+START_TEST(sound_names_are_taken) {
+    struct names names;
+    const struct psc_frame *frames;
+    make_names(&names);
+    ck_assert(read_names(&names, names.text, names.bytes));
+    ck_assert_uint_eq(psc_symbols_resolve(names.model->symbols, 0xabcdef01, PSC_MODULE_NONE, &frames), 2);
+    ck_assert_str_eq(frames[0].function, "inner");
+    ck_assert_str_eq(frames[0].file, "/src/file.c");
+    ck_assert_uint_eq(frames[0].line, 10);
+    ck_assert(frames[0].inlined && !frames[1].inlined);
+    ck_assert_str_eq(frames[1].module, "/bin/program");
+    ck_assert_uint_eq(frames[1].address, 0xabcdef01);
+    ck_assert_uint_eq(psc_symbols_resolve(names.model->symbols, 0xabcdef02, 0, &frames), 1);
+    ck_assert_str_eq(frames[0].function, "outer");
+    ck_assert_ptr_null(frames[0].file);
+    release_names(&names);
+}
+END_TEST
+
+START_TEST(names_that_are_cut_off_are_refused) {
+    struct names names;
+    make_names(&names);
+    for (size_t cut = 0; cut < names.bytes; cut++) {
+        ck_assert(!read_names(&names, names.text, cut));
+    }
+    release_names(&names);
+}
+END_TEST
+
+START_TEST(any_byte_of_names_changed) {
+    struct names names;
+    uint64_t state = 2463534242u;
+    make_names(&names);
+    for (int i = 0; i < FLIPS / 2; i++) {
+        char changed[sizeof(names.text)];
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        memcpy(changed, names.text, names.bytes);
+        changed[state % names.bytes] = (state >> 40) % 3 == 0 ? (char)(state >> 48) : "0123 -\nframe"[state >> 50 & 7];
+        read_names(&names, changed, names.bytes);
+    }
+    release_names(&names);
+}
+END_TEST
+
+START_TEST(names_that_lie_are_refused) {
+    static const char *const bodies[] = {
+        "end 1\n",
+        "end 0\nend 0\n",
+        "end -1\n",
+        "text a\naddress 10 - 1\nframe 2 0 0 0 0\nend 1\n",                /* no such text */
+        "text a\naddress 10 - 1\nframe 0 0 0 0 0\nend 1\n",                /* no function */
+        "text a\naddress 10 - 0\nend 1\n",                                 /* no frames */
+        "text a\naddress 10 - 66\nend 1\n",                                /* too many */
+        "text a\naddress 10 - 2\nframe 1 0 0 0 0\nend 1\n",                /* too few */
+        "text a\naddress 10 4000000000 1\nframe 1 0 0 0 0\nend 1\n",       /* no such module */
+        "text a\naddress 10 - 1\nframe 1 0 4294967296 0 0\nend 1\n",       /* line too large */
+        "text a\naddress 10 - 1\nframe 1 0 0 0 2\nend 1\n",                /* neither true nor false */
+        "text a\naddress 11112222333344445 - 1\nframe 1 0 0 0 0\nend 1\n", /* too many digits */
+        "text a\naddress 10 - 1 9\nframe 1 0 0 0 0\nend 1\n",              /* something behind it */
+        "address 10 - 1\nframe 1 0 0 0 0\ntext a\nend 1\n",                /* another order */
+        "text a\naddress 10 - 1\nframe  1 0 0 0 0\nend 1\n",
+        "text a\naddress 0x10 - 1\nframe 1 0 0 0 0\nend 1\n",
+    };
+    struct names names;
+    make_names(&names);
+    size_t head = (size_t)(strstr(names.text, "text inner") - names.text);
+    for (size_t i = 0; i < PSC_COUNT_OF(bodies); i++) {
+        strcpy(names.text + head, bodies[i]);
+        ck_assert_msg(!read_names(&names, names.text, strlen(names.text)), "%s", bodies[i]);
+    }
+    strcpy(names.text + head, "text a\x1b]0;b\naddress 10 - 1\nframe 1 0 0 0 0\nend 1\n");
+    ck_assert(read_names(&names, names.text, strlen(names.text)));
+    const struct psc_frame *frames;
+    ck_assert_uint_eq(psc_symbols_resolve(names.model->symbols, 0x10, PSC_MODULE_NONE, &frames), 1);
+    ck_assert_str_eq(frames[0].function, "a\\x1b]0;b");
+    release_names(&names);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("report_damage");
     TCase *damage = tcase_create("damage");
@@ -297,6 +465,10 @@ int main(void) {
     tcase_add_test(damage, holes_cost_nothing);
     tcase_add_test(damage, stacks_may_not_share_frames);
     tcase_add_test(damage, absurd_pools_are_left_out);
+    tcase_add_test(damage, sound_names_are_taken);
+    tcase_add_test(damage, names_that_are_cut_off_are_refused);
+    tcase_add_test(damage, any_byte_of_names_changed);
+    tcase_add_test(damage, names_that_lie_are_refused);
     suite_add_tcase(suite, damage);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
