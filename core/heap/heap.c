@@ -250,7 +250,11 @@ void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures) {
 }
 
 size_t psc_heap_usable(const void *p) {
+    struct psc_place place;
     uint32_t index;
+    if (PSC_LIKELY(psc_fast_find(psc_heap_self, p, &place))) {
+        return place.pool->block_bytes;
+    }
     struct psc_pool *pool = find_live(p, &index);
     if (pool != NULL) {
         return pool->block_bytes;

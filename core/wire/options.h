@@ -23,7 +23,7 @@ enum psc_mode { PSC_MODE_EXACT, PSC_MODE_SAMPLE, PSC_MODE_OFF };
     NUMBER(interval, 512 << 10, 1 << 10, 1 << 30, "", "mean bytes between samples, in mode=sample")                    \
     NUMBER(seed, 0, 0, UINT32_MAX, "", "samples are drawn anew in each run if 0, else by this number")                 \
     TEXT(out, ".", "directory for traces, or a file name in which %p is the process id and %e the program")            \
-    NUMBER(depth, 256, 1, 256, "", "frames kept of a stack, innermost first")                                          \
+    NUMBER(depth, 256, 1, 256, "", "frames kept of a stack: innermost ones, and a quarter outermost")                  \
     NUMBER(snapshots, 256, 8, 4096, "", "how many snapshots the history keeps")                                        \
     NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")                   \
     CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
