@@ -37,9 +37,13 @@ PSC_INLINE void *told(uint32_t state, void *p, size_t bytes) {
 
 /* What the fast paths leave over: when the tracker records, everything. */
 
+PSC_NOINLINE static void *alloc_told(uint32_t state, size_t bytes) {
+    return told(state, psc_heap_alloc(bytes), bytes);
+}
+
 PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
     uint32_t state = psc_preload_now();
-    return told(state, psc_heap_alloc(bytes), bytes);
+    return PSC_LIKELY(state == PSC_PRELOAD_RECORDING) ? psc_record_new(bytes) : alloc_told(state, bytes);
 }
 
 PSC_NOINLINE static void *alloc_zeroed_otherwise(size_t bytes) {

@@ -61,6 +61,29 @@ void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *star
     psc_track_alloc_from(start, tags, (uint32_t)index, pool->class_index, bytes, pool->block_bytes);
 }
 
+/* The stack is walked from here: the caller's call is its last act, so that here the program's own frame comes next. */
+void *psc_record_new(size_t bytes) {
+    void *p;
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    uint32_t class_index = bytes <= PSC_SMALL_MAX ? psc_class_of(bytes) : 0, epoch = psc_track_epoch();
+    struct psc_pool *pool = psc_heap_self->current[class_index];
+    if (PSC_UNLIKELY(epoch == 0 || !psc_fast_alloc(psc_heap_self, bytes, &p))) {
+        p = psc_heap_alloc(bytes);
+        psc_record_alloc(p, bytes, &start);
+        return p;
+    }
+    uint64_t index;
+    uint64_t *tags = tags_of(psc_pool_note(pool), epoch);
+    psc_pool_divide(pool, (uintptr_t)p - (uintptr_t)pool->base, &index);
+    if (PSC_LIKELY(tags != NULL)) {
+        psc_track_alloc_from(&start, tags, (uint32_t)index, class_index, bytes, pool->block_bytes);
+    } else {
+        record_alloc_slowly(p, bytes, epoch, &start);
+    }
+    return p;
+}
+
 void psc_record_sample(void *p, size_t bytes, const struct psc_unwind_start *start) {
     struct psc_block block;
     uint32_t epoch = psc_track_epoch();

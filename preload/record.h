@@ -5,6 +5,8 @@
 #include "core/heap/heap.h"
 #include "core/track/track.h"
 
+/* psc_heap_alloc, recorded. */
+void *psc_record_new(size_t bytes);
 /* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. `start`: captured in the function that
  * the program called, so that the stack is walked from there. */
 void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start);

@@ -49,7 +49,7 @@ static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block
         count_dropped();
         return;
     }
-    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index, false};
+    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index};
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     PSC_STORE(&psc_track_self.deferred_count, place + 1);
 }
@@ -184,32 +184,31 @@ static double weight_of(uint64_t block_bytes) {
     return psc_sample_weight(block_bytes > 0 ? block_bytes : 1, psc_track.interval);
 }
 
-static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row,
-                                            const struct psc_track_deferred *block, uint64_t requested) {
-    double weight = weight_of(block->block_bytes);
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, block->tag))];
+static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag,
+                                            uint32_t class_index, uint64_t block_bytes) {
+    double weight = weight_of(block_bytes);
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))];
     PSC_STORE(age, *age + (uint32_t)(weight + 0.5));
-    add_free(thread, row, class_row(block->class_index),
-             (struct worth){psc_sample_units(weight), psc_sample_bytes(weight, requested)});
+    add_free(thread, row, class_index,
+             (struct worth){psc_sample_units(weight), psc_sample_bytes(weight, block_bytes - psc_tag_slack(tag))});
 }
 
-PSC_INLINE bool record_free(struct psc_track_thread *thread, const struct psc_track_deferred *block) {
-    struct psc_wire_row *row = find_row(thread, psc_tag_site(block->tag));
-    uint64_t requested = block->block_bytes - psc_tag_slack(block->tag);
+/* The row that it was added to; NULL: no room. */
+PSC_INLINE struct psc_wire_row *record_free(struct psc_track_thread *thread, uint64_t tag, uint32_t class_index,
+                                            uint64_t block_bytes) {
+    struct psc_wire_row *row = find_row(thread, psc_tag_site(tag));
     if (PSC_UNLIKELY(row == NULL)) {
-        return false;
+        return NULL;
     }
+    class_index = class_row(class_index);
     if (PSC_UNLIKELY(psc_track.interval != 0)) {
-        add_free_of_sample(thread, row, block, requested);
-        return true;
+        add_free_of_sample(thread, row, tag, class_index, block_bytes);
+        return row;
     }
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, block->tag))]; /* once: other threads move the clock */
+    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
     PSC_OWN_STEP(age, 1);
-    add_free(thread, row, class_row(block->class_index), (struct worth){1, requested});
-    if (block->temporary) {
-        PSC_OWN_STEP(&row->temporary_count, 1);
-    }
-    return true;
+    add_free(thread, row, class_index, (struct worth){1, block_bytes - psc_tag_slack(tag)});
+    return row;
 }
 
 /* A handler may add one between any two steps. */
@@ -220,7 +219,7 @@ static PSC_COLD void count_deferred(struct psc_track_thread *thread) {
         uint32_t seen = left;
         if (__atomic_compare_exchange_n(&psc_track_self.deferred_count, &seen, left - 1, false, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED) &&
-            !record_free(thread, &entry)) {
+            record_free(thread, entry.tag, entry.class_index, entry.block_bytes) == NULL) {
             count_dropped();
         }
     }
@@ -322,15 +321,6 @@ PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class
     psc_track_alloc_from(&start, tags, index, class_index, requested, block_bytes);
 }
 
-/* Whether it is that of the thread's last allocation. */
-PSC_INLINE bool take_last_tag(struct psc_track_thread *thread, const uint64_t *tag) {
-    bool last = thread->last_tag == tag;
-    if (last) {
-        thread->last_tag = NULL;
-    }
-    return last;
-}
-
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {
     if (PSC_UNLIKELY(tags == NULL)) {
         count_unrecorded_free();
@@ -347,13 +337,12 @@ void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t
         return;
     }
     struct psc_track_thread *thread = get_thread();
-    bool recorded = false;
-    if (PSC_LIKELY(thread != NULL)) {
-        bool temporary = take_last_tag(thread, &tags[index]);
-        recorded = record_free(thread, &(struct psc_track_deferred){tag, block_bytes, class_index, temporary});
-    }
-    if (PSC_UNLIKELY(!recorded)) {
+    struct psc_wire_row *row = PSC_LIKELY(thread != NULL) ? record_free(thread, tag, class_index, block_bytes) : NULL;
+    if (PSC_UNLIKELY(row == NULL)) {
         count_dropped();
+    } else if (thread->last_tag == &tags[index]) {
+        thread->last_tag = NULL;
+        PSC_OWN_STEP(&row->temporary_count, 1);
     }
     finish(thread);
 }

@@ -70,12 +70,11 @@ struct psc_track_thread {
     struct psc_unwind_stack stack;                   /* [owner] of its last allocation */
 };
 
-/* A free: also one that a signal handler made while its thread was busy. */
+/* A free that a signal handler made while its thread was busy. */
 struct psc_track_deferred {
     uint64_t tag;
     uint64_t block_bytes;
     uint32_t class_index;
-    bool temporary;
 };
 
 /* Per thread. A signal handler may run between any two stores. */

@@ -70,10 +70,15 @@ PSC_INLINE uint32_t first_changed(const struct psc_unwind_stack *stack, uint32_t
         return first_changed_with_fp(stack, count, lowest);
     }
     const struct psc_unwind_word *word = &stack->words[count], *end = &stack->words[lowest];
-    while (word > end) {
-        word--;
-        if (PSC_UNLIKELY(!word_holds(word))) {
-            return (uint32_t)(word - stack->words) + 1;
+    for (; word - end >= 4; word -= 4) { /* most of what a walk by memo does */
+        if (PSC_UNLIKELY(!word_holds(word - 1) || !word_holds(word - 2) || !word_holds(word - 3) ||
+                         !word_holds(word - 4))) {
+            break;
+        }
+    }
+    for (; word > end; word--) {
+        if (PSC_UNLIKELY(!word_holds(word - 1))) {
+            return (uint32_t)(word - stack->words);
         }
     }
     return 0;
