@@ -103,8 +103,7 @@ PSC_INLINE struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32
     return book != NULL ? &book->rows[site % PSC_BOOK_ROWS] : NULL;
 }
 
-/* The row of the stack that was just walked. What the thread has found once it finds again by the hash alone: 64 bits
- * tell a million sites apart, but for one chance in 10^7. */
+/* The row of the stack that was just walked, which is not among those that the thread has used lately. */
 static PSC_NOINLINE struct psc_wire_row *learn_row(struct psc_track_thread *thread, uint64_t hash, uint32_t *site) {
     int saved = errno;
     *site = psc_track_site_intern(thread, hash);

@@ -18,21 +18,17 @@ static struct index *sites;  /* [site] writes, [any] reads */
 static uint64_t frames_at;   /* [site] offset of the open chunk of frames */
 static uint64_t frames_left; /* [site] its frames that are free */
 
+/* Two stacks with one hash, depth and flags are taken for the same: 64 bits tell a million stacks apart, but for one
+ * chance in 10^7, and to compare them frame by frame costs a program with many deep ones more than all the rest. */
 struct stack {
-    const uint64_t *frames;
     uint64_t hash;
     uint32_t depth;
     uint32_t flags;
 };
 
-static bool same_frames(const struct psc_wire_site *site, const uint64_t *frames, uint32_t depth, uint32_t flags) {
-    return site->depth == depth && site->flags == flags &&
-           memcmp(psc_track_at(site->frames), frames, depth * FRAME_BYTES) == 0;
-}
-
 static bool is_site(uint32_t id, const struct stack *stack) {
     const struct psc_wire_site *site = psc_track_table_row(PSC_CHUNK_SITES, id);
-    return site->hash == stack->hash && same_frames(site, stack->frames, stack->depth, stack->flags);
+    return site->hash == stack->hash && site->depth == stack->depth && site->flags == stack->flags;
 }
 
 static uint64_t entry_of(uint64_t hash, uint32_t id) {
@@ -105,8 +101,9 @@ static uint64_t frames_take(uint32_t depth) {
 }
 
 /* The hash makes the row valid: it comes last. */
-static void write_site(struct psc_wire_site *site, const struct stack *stack, uint64_t frames) {
-    memcpy(psc_track_at(frames), stack->frames, stack->depth * FRAME_BYTES);
+static void write_site(struct psc_wire_site *site, const struct stack *stack, const uint64_t *addresses,
+                       uint64_t frames) {
+    memcpy(psc_track_at(frames), addresses, stack->depth * FRAME_BYTES);
     site->frames = frames;
     site->modules = psc_track_table_count(PSC_CHUNK_MODULES);
     site->depth = (uint16_t)stack->depth;
@@ -115,8 +112,9 @@ static void write_site(struct psc_wire_site *site, const struct stack *stack, ui
     PSC_STORE_RELEASE(&site->hash, stack->hash);
 }
 
-static uint32_t add(const struct stack *stack) {
+static uint32_t add(const struct stack *stack, struct psc_unwind_stack *walked) {
     uint32_t id;
+    const uint64_t *addresses = psc_unwind_addresses(walked);
     if (psc_track_table_count(PSC_CHUNK_SITES) >= PSC_SITES_MAX || !make_room()) {
         return PSC_SITE_UNKNOWN;
     }
@@ -125,17 +123,17 @@ static uint32_t add(const struct stack *stack) {
     if (site == NULL) {
         return PSC_SITE_UNKNOWN;
     }
-    psc_track_module_note(stack->frames, stack->depth);
-    write_site(site, stack, frames);
+    psc_track_module_note(addresses, stack->depth);
+    write_site(site, stack, addresses, frames);
     insert(sites, stack->hash, id);
     return id;
 }
 
-static uint32_t find_or_add(const struct stack *stack) {
+static uint32_t find_or_add(const struct stack *stack, struct psc_unwind_stack *walked) {
     psc_lock_take(&psc_track.locks.site);
     uint32_t id = find(sites, stack); /* another thread may have been faster */
     if (id == PSC_SITE_NONE) {
-        id = add(stack);
+        id = add(stack, walked);
     }
     psc_lock_release(&psc_track.locks.site);
     return id;
@@ -146,9 +144,9 @@ uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash) {
     if (walked->depth == 0) {
         return PSC_SITE_UNKNOWN;
     }
-    struct stack stack = {psc_unwind_addresses(walked), hash, walked->depth, walked->flags};
+    struct stack stack = {hash, walked->depth, walked->flags};
     uint32_t id = find(PSC_LOAD_ACQUIRE(&sites), &stack);
-    return id != PSC_SITE_NONE ? id : find_or_add(&stack);
+    return id != PSC_SITE_NONE ? id : find_or_add(&stack, walked);
 }
 
 bool psc_track_site_begin(void) {

@@ -646,7 +646,7 @@ START_TEST(many_sites_grow_the_index) {
 }
 END_TEST
 
-/* Where hashes meet in the shared index, frames decide. */
+/* Where hashes meet in the shared index, depth and flags decide. */
 START_TEST(stacks_of_one_hash_are_told_apart) {
     struct psc_track_thread *thread;
     begin();
@@ -654,7 +654,8 @@ START_TEST(stacks_of_one_hash_are_told_apart) {
     thread = psc_track_thread_get();
     uint32_t site = intern(thread, 2, 0, 0x1000, 77);
     memset(thread->known, 0, sizeof thread->known);
-    ck_assert_uint_ne(intern(thread, 2, 0, 0x3000, 77), site);
+    ck_assert_uint_ne(intern(thread, 3, 0, 0x1000, 77), site);
+    ck_assert_uint_ne(intern(thread, 2, PSC_SITE_CUT, 0x1000, 77), site);
     memset(thread->known, 0, sizeof thread->known);
     ck_assert_uint_eq(intern(thread, 2, 0, 0x1000, 77), site);
     psc_track_leave();
