@@ -1,23 +1,35 @@
-/* A module that is opened with RTLD_DEEPBIND binds to libc's malloc and free instead of ours, and what libc allocates for it
- * through ours comes back to libc's free: a crash. So the flag is dropped; the module is then bound as all others are. */
 #include <dlfcn.h>
 
-#include "core/base/compiler.h"
+#include "core/track/track.h"
 #include "preload/boot.h"
 
 typedef void *(*psc_dlopen_function)(const char *file, int mode);
+typedef int (*psc_dlclose_function)(void *handle);
 
-static psc_dlopen_function find_next(void) {
-    static psc_dlopen_function next; /* any thread: all find the same */
-    psc_dlopen_function found = PSC_LOAD(&next);
+/* `known`: where it is kept; any thread, as all find the same. */
+static void *find_next(void **known, const char *name) {
+    void *found = PSC_LOAD(known);
     if (found == NULL) {
-        found = (psc_dlopen_function)(uintptr_t)dlsym(RTLD_NEXT, "dlopen");
-        PSC_STORE(&next, found);
+        found = dlsym(RTLD_NEXT, name);
+        PSC_STORE(known, found);
     }
     return found;
 }
 
-/* A tail call: the loader looks at who calls for the search path, and has to find the program. */
+/* A module that is opened with RTLD_DEEPBIND binds to libc's malloc and free instead of ours, and what libc allocates
+ * for it through ours comes back to libc's free: a crash. So the flag is dropped; the module is then bound as all others
+ * are. A tail call: the loader looks at who calls for the search path, and has to find the program. */
 PSC_EXPORT void *dlopen(const char *file, int mode) {
-    return find_next()(file, psc_preload_is_passive() ? mode : mode & ~RTLD_DEEPBIND);
+    static void *known;
+    psc_dlopen_function next = (psc_dlopen_function)(uintptr_t)find_next(&known, "dlopen");
+    return next(file, psc_preload_is_passive() ? mode : mode & ~RTLD_DEEPBIND);
+}
+
+/* Another module may come to lie where one was: what the tracker knows of the one that went must go with it. */
+PSC_EXPORT int dlclose(void *handle) {
+    static void *known;
+    psc_dlclose_function next = (psc_dlclose_function)(uintptr_t)find_next(&known, "dlclose");
+    int status = next(handle);
+    psc_track_modules_gone();
+    return status;
 }

@@ -189,3 +189,9 @@ void psc_track_module_note(const uint64_t *frames, uint32_t depth) {
         }
     }
 }
+
+void psc_track_modules_gone(void) {
+    if (psc_track_current() != 0) {
+        psc_unwind_forget_gone();
+    }
+}

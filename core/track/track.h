@@ -99,6 +99,9 @@ void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks);
 /* The calling thread will end: its books may be taken over. Later events of it go to books shared under a lock. */
 void psc_track_thread_end(void);
 
+/* Modules may have been unloaded: what is known of them is forgotten. */
+void psc_track_modules_gone(void);
+
 void psc_track_fork_prepare(void);
 void psc_track_fork_parent(void);
 void psc_track_fork_child(void);

@@ -125,8 +125,7 @@ static void find_tables(void *header, struct psc_cfi_tables *tables) {
     narrow_to_segment(tables);
 }
 
-/* False if `at` lies in no module. */
-static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_rows_module *module) {
+static bool describe_module(uint64_t at, struct psc_rows_module *module) {
     struct dl_find_object object;
     if (_dl_find_object((void *)(uintptr_t)at, &object) != 0) {
         return false;
@@ -134,7 +133,15 @@ static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_r
     module->start = (uintptr_t)object.dlfo_map_start;
     module->end = (uintptr_t)object.dlfo_map_end;
     module->tables = (uintptr_t)object.dlfo_eh_frame;
-    find_tables(object.dlfo_eh_frame, tables);
+    return true;
+}
+
+/* False if `at` lies in no module. */
+static bool find_module(uint64_t at, struct psc_cfi_tables *tables, struct psc_rows_module *module) {
+    if (!describe_module(at, module)) {
+        return false;
+    }
+    find_tables((void *)(uintptr_t)module->tables, tables);
     return true;
 }
 
@@ -348,4 +355,8 @@ uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind
 
 void psc_unwind_forget(uint64_t start, uint64_t end) {
     psc_rows_forget(start, end);
+}
+
+void psc_unwind_forget_gone(void) {
+    psc_rows_forget_gone(describe_module);
 }

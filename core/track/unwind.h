@@ -147,5 +147,7 @@ const uint64_t *psc_unwind_addresses(struct psc_unwind_stack *stack);
  * happens to be in the cache would get the row of the module that went. To leave no gap, call this when a module has
  * been unmapped (after dlclose). Any thread; scans the cache (tens of microseconds); async-signal-safe. */
 void psc_unwind_forget(uint64_t start, uint64_t end);
+/* The same for all modules that have been unmapped. */
+void psc_unwind_forget_gone(void);
 
 #endif

@@ -145,3 +145,13 @@ void psc_rows_forget(uint64_t start, uint64_t end) {
     forget_modules(start, end);
     forget_rows(start, end);
 }
+
+void psc_rows_forget_gone(bool (*find)(uint64_t at, struct psc_rows_module *module)) {
+    struct psc_rows_module now;
+    for (unsigned i = 0; i < MODULES; i++) {
+        uint64_t word = __atomic_load_n(&modules[i], __ATOMIC_RELAXED);
+        if (word != 0 && (!find(module_start(word), &now) || module_word(&now) != word)) {
+            psc_rows_forget(module_start(word), module_end(word));
+        }
+    }
+}

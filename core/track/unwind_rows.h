@@ -71,4 +71,7 @@ void psc_rows_put(uint64_t at, uint32_t row, uint64_t epoch);
 /* Forgets all rows of addresses in [start, end). */
 void psc_rows_forget(uint64_t start, uint64_t end);
 
+/* Forgets the rows of modules that are not there any more. `find`: fills in the module at an address; false: none. */
+void psc_rows_forget_gone(bool (*find)(uint64_t at, struct psc_rows_module *module));
+
 #endif

@@ -564,6 +564,31 @@ START_TEST(test_rows_go_with_their_module) {
 }
 END_TEST
 
+static struct psc_rows_module still_there;
+
+static bool find_still_there(uint64_t at, struct psc_rows_module *module) {
+    *module = still_there;
+    return at >= still_there.start && at < still_there.end;
+}
+
+START_TEST(test_rows_of_modules_that_went) {
+    struct psc_rows_module goes = {PLACE + 0x40000, PLACE + 0x50000, PLACE + 0x42000};
+    still_there = (struct psc_rows_module){PLACE + 0x60000, PLACE + 0x70000, PLACE + 0x62000};
+    psc_rows_meet(&goes);
+    psc_rows_meet(&still_there);
+    put(PLACE + 0x40100, 1);
+    put(PLACE + 0x60100, 2);
+    uint64_t generation = psc_rows_generation();
+    psc_rows_forget_gone(find_still_there);
+    ck_assert_uint_eq(psc_rows_find(PLACE + 0x40100), 0);
+    ck_assert_uint_eq(psc_rows_find(PLACE + 0x60100), 2);
+    ck_assert_uint_ne(psc_rows_generation(), generation);
+    generation = psc_rows_generation();
+    psc_rows_forget_gone(find_still_there);
+    ck_assert_uint_eq(psc_rows_generation(), generation);
+}
+END_TEST
+
 START_TEST(test_row_that_comes_late) {
     uint64_t epoch = psc_rows_epoch();
     psc_unwind_forget(PLACE, PLACE + 1);
@@ -776,6 +801,7 @@ static TCase *table_tests(void) {
     tcase_add_test(tests, test_rows);
     tcase_add_test(tests, test_rows_are_replaced);
     tcase_add_test(tests, test_rows_go_with_their_module);
+    tcase_add_test(tests, test_rows_of_modules_that_went);
     tcase_add_test(tests, test_row_that_comes_late);
     tcase_add_test(tests, test_tables_found);
     tcase_add_test(tests, test_damaged_tables);
