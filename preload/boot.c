@@ -113,6 +113,9 @@ static void read_options(void) {
     if (text != NULL) {
         psc_option_parse(&options, text, complain, NULL);
     }
+    if (options.events != 0 && options.mode == PSC_MODE_OFF) {
+        psc_say("events=on has no effect: with mode=off nothing is recorded that could be logged");
+    }
 }
 
 static void set_up_heap(void) {

@@ -84,7 +84,7 @@ static void *resize(void *p, size_t bytes) {
     return psc_record_resize(p, bytes, &start);
 }
 
-PSC_NOINLINE static void *resize_or_copy(void *p, size_t bytes) {
+static void *resize_or_copy_block(void *p, size_t bytes) {
     void *resized = resize(p, bytes);
     if (resized != NULL) {
         return resized;
@@ -96,6 +96,13 @@ PSC_NOINLINE static void *resize_or_copy(void *p, size_t bytes) {
         free_otherwise(p);
     }
     return copy;
+}
+
+PSC_NOINLINE static void *resize_or_copy(void *p, size_t bytes) {
+    psc_track_resize_begin(p);
+    void *resized = resize_or_copy_block(p, bytes);
+    psc_track_resize_end();
+    return resized;
 }
 
 /* NULL: nothing was done, ask resize_or_copy. */

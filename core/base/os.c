@@ -219,6 +219,14 @@ uint64_t psc_os_realtime_ns(void) {
     return clock_ns(CLOCK_REALTIME);
 }
 
+uint64_t psc_os_waits(void) {
+    struct rusage usage;
+    int saved = errno;
+    bool known = !PSC_LOAD(&sandboxed) && getrusage(RUSAGE_THREAD, &usage) == 0;
+    errno = saved;
+    return known ? (uint64_t)usage.ru_nvcsw : PSC_OS_WAITS_UNKNOWN;
+}
+
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
 static bool fits_file_limit(size_t bytes) {

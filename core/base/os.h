@@ -17,7 +17,7 @@ void *psc_os_map_aligned(size_t bytes, size_t alignment, bool usable);
 bool psc_os_commit(void *address, size_t bytes);
 /* Gives memory and commit charge back; the address space stays reserved. */
 bool psc_os_decommit(void *address, size_t bytes);
-/* Gives the pages back at once; they read as zero afterwards. False: nothing changed. */
+/* Gives the pages back at once; they read as zero afterwards, those of a file as it has them. False: nothing changed. */
 bool psc_os_purge(void *address, size_t bytes);
 /* The same for many ranges: by one call of the kernel where that has one for it (from 6.15 on) and no sandbox is around.
  * Returns how many of them, from the first on, have gone. One thread at a time. */
@@ -48,6 +48,10 @@ uint64_t psc_os_monotonic_ns(void);
 /* Milliseconds of CLOCK_MONOTONIC_COARSE: a few ms behind, and read within a few ns. */
 uint64_t psc_os_monotonic_ms(void);
 uint64_t psc_os_realtime_ns(void);
+/* How often the calling thread has waited for something in the kernel, other than for a processor; in a sandbox
+ * PSC_OS_WAITS_UNKNOWN. */
+#define PSC_OS_WAITS_UNKNOWN UINT64_MAX
+uint64_t psc_os_waits(void);
 
 /* Creates a new regular file of `bytes` (a hole), mode 0600, never through a link, and maps it shared: over `at` if
  * that is not NULL (replacing what is there), else anywhere. Returns the address, or NULL with errno set (EEXIST among

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "core/track/log.h"
 #include "core/track/types.h"
 
 #define SLACK_MAX ((1u << PSC_TAG_SLACK_BITS) - 1)
@@ -43,13 +44,13 @@ static PSC_COLD void free_untagged(uint64_t *tags) {
 }
 
 /* A signal handler frees while its thread is busy: the thread counts it before it leaves. */
-static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block_bytes) {
+static PSC_COLD void defer_free(uint64_t tag, uint32_t class_index, size_t block_bytes, uint64_t address) {
     uint32_t place = PSC_LOAD(&psc_track_self.deferred_count);
     if (place == PSC_TRACK_DEFERRED_MAX) {
         count_dropped();
         return;
     }
-    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index};
+    psc_track_self.deferred[place] = (struct psc_track_deferred){tag, block_bytes, class_index, address};
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     PSC_STORE(&psc_track_self.deferred_count, place + 1);
 }
@@ -216,10 +217,14 @@ static PSC_COLD void count_deferred(struct psc_track_thread *thread) {
     while ((left = PSC_LOAD(&psc_track_self.deferred_count)) > 0) {
         struct psc_track_deferred entry = psc_track_self.deferred[left - 1];
         uint32_t seen = left;
-        if (__atomic_compare_exchange_n(&psc_track_self.deferred_count, &seen, left - 1, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED) &&
-            record_free(thread, entry.tag, entry.class_index, entry.block_bytes) == NULL) {
+        if (!__atomic_compare_exchange_n(&psc_track_self.deferred_count, &seen, left - 1, false, __ATOMIC_RELAXED,
+                                         __ATOMIC_RELAXED)) {
+            continue;
+        }
+        if (record_free(thread, entry.tag, entry.class_index, entry.block_bytes) == NULL) {
             count_dropped();
+        } else if (thread->log != NULL) {
+            psc_track_log_free(thread->log, entry.address);
         }
     }
 }
@@ -300,6 +305,9 @@ void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, 
     if (PSC_UNLIKELY(thread == NULL ||
                      !record_alloc(thread, start, &tags[index], class_index, requested, block_bytes))) {
         drop_alloc(tags);
+    } else if (PSC_UNLIKELY(thread->log != NULL)) {
+        psc_track_log_alloc(thread->log, psc_track_address_of(tags, index, block_bytes), requested,
+                            psc_tag_site(tags[index]));
     }
     finish(thread);
 }
@@ -332,16 +340,21 @@ void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t
     }
     PSC_STORE(&tags[index], 0);
     if (PSC_UNLIKELY(!psc_track_enter())) {
-        defer_free(tag, class_index, block_bytes);
+        defer_free(tag, class_index, block_bytes, psc_track_address_of(tags, index, block_bytes));
         return;
     }
     struct psc_track_thread *thread = get_thread();
     struct psc_wire_row *row = PSC_LIKELY(thread != NULL) ? record_free(thread, tag, class_index, block_bytes) : NULL;
     if (PSC_UNLIKELY(row == NULL)) {
         count_dropped();
-    } else if (thread->last_tag == &tags[index]) {
-        thread->last_tag = NULL;
-        PSC_OWN_STEP(&row->temporary_count, 1);
+    } else {
+        if (thread->last_tag == &tags[index]) {
+            thread->last_tag = NULL;
+            PSC_OWN_STEP(&row->temporary_count, 1);
+        }
+        if (PSC_UNLIKELY(thread->log != NULL)) {
+            psc_track_log_free(thread->log, psc_track_address_of(tags, index, block_bytes));
+        }
     }
     finish(thread);
 }

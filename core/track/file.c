@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/track/log.h"
 #include "core/track/types.h"
 
 #define ATTEMPTS_MAX 1000
@@ -71,8 +72,7 @@ void psc_track_file_mark_exec(void) {
 
 /* ---- creating ------------------------------------------------------------------------------------------------ */
 
-/* As large as the file system and the limits allow. */
-static void *create_mapped(const char *path, size_t *span, void *at) {
+void *psc_track_file_map(const char *path, size_t *span, void *at) {
     for (size_t bytes = *span;; bytes /= 2) {
         bytes -= bytes % PSC_CHUNK_BYTES;
         void *p = psc_os_create_mapped(path, bytes, at);
@@ -81,6 +81,15 @@ static void *create_mapped(const char *path, size_t *span, void *at) {
             return p;
         }
     }
+}
+
+/* A name is free if that of its log is free too. */
+static void *create_mapped(const char *path, size_t *span, void *at) {
+    if (psc_track_log_exists(path)) {
+        errno = EEXIST;
+        return NULL;
+    }
+    return psc_track_file_map(path, span, at);
 }
 
 static void *create_named(uint32_t pid, size_t *span, void *at) {

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/track/log.h"
 #include "core/track/types.h"
 
 static struct psc_track_thread *free_threads; /* [thread] */
@@ -14,7 +15,11 @@ static struct psc_track_thread *make(void) {
         return NULL;
     }
     thread->wire = psc_track_table_add(PSC_CHUNK_THREADS, &thread->index);
-    return thread->wire != NULL ? thread : NULL;
+    if (thread->wire == NULL) {
+        return NULL;
+    }
+    thread->log = psc_track_log_open(thread->index);
+    return thread;
 }
 
 static struct psc_track_thread *take(void) {

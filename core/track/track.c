@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/say.h"
+#include "core/track/log.h"
 #include "core/track/types.h"
 #include "core/track/unwind.h"
 
@@ -25,8 +26,7 @@ static struct psc_lock *const locks_in_order[] = {
 
 /* ---- begin --------------------------------------------------------------------------------------------------- */
 
-static size_t span_wanted(void) {
-    size_t span = (size_t)PSC_CHUNKS_MAX * PSC_CHUNK_BYTES;
+size_t psc_track_span_allowed(size_t span) {
     size_t space = psc_os_address_space_limit();
     struct rlimit file;
     if (space != SIZE_MAX && space / ADDRESS_SPACE_PART < span) {
@@ -36,6 +36,11 @@ static size_t span_wanted(void) {
     if (getrlimit(RLIMIT_FSIZE, &file) == 0 && file.rlim_cur != RLIM_INFINITY && file.rlim_cur < span) {
         span = file.rlim_cur;
     }
+    return span;
+}
+
+static size_t span_wanted(void) {
+    size_t span = psc_track_span_allowed((size_t)PSC_CHUNKS_MAX * PSC_CHUNK_BYTES);
     return span - span % PSC_CHUNK_BYTES;
 }
 
@@ -87,6 +92,16 @@ static int begin(uint32_t flags) {
     return error;
 }
 
+/* A child says no more of it than of its trace. */
+static void begin_log(uint32_t flags) {
+    char text[32];
+    int error = psc_track_log_begin();
+    if (error != 0 && (psc_track.verbose || (flags & PSC_TRACE_FORKED) == 0)) {
+        psc_say("cannot create the event log %s" PSC_LOG_SUFFIX ": %s: events are not logged", psc_track.path,
+                psc_errno_text(error, text, sizeof text));
+    }
+}
+
 static bool begin_recording(uint32_t flags, int *error) {
     *error = begin(flags);
     if (*error == 0 && !psc_track_site_begin()) {
@@ -97,6 +112,7 @@ static bool begin_recording(uint32_t flags, int *error) {
         return false;
     }
     psc_track_proc_open();
+    begin_log(flags);
     PSC_STORE_RELEASE(&psc_track.alive->epoch, ++psc_track.last_epoch);
     PSC_STORE_RELEASE(&psc_track_word, &psc_track.alive->epoch);
     return true;
@@ -117,6 +133,7 @@ static void keep_options(const struct psc_options *options) {
     psc_track.interval = options->mode == PSC_MODE_SAMPLE ? options->interval : 0;
     psc_track.snapshots = options->snapshots;
     psc_track.verbose = options->verbose != 0;
+    psc_track.log_limit = options->events != 0 ? options->events_limit : 0;
     psc_track_name_set(options->out);
 }
 
@@ -203,6 +220,7 @@ static void replace_trace(void) {
         return;
     }
     psc_track_file_abandon(false);
+    psc_track_log_abandon(false);
     if (psc_track.verbose) {
         say_no_trace(error);
     }
@@ -258,6 +276,7 @@ void psc_track_fork_child(void) {
         /* The tracker's code that the handler interrupted goes on: it must not meet the parent's trace. */
         PSC_STORE(&psc_track_word, NULL);
         psc_track_file_abandon(true);
+        psc_track_log_abandon(true);
     }
     errno = saved;
 }
@@ -288,6 +307,7 @@ void psc_track_end(enum psc_trace_end end) {
         PSC_STORE(&psc_track.header->end_ns, psc_os_monotonic_ns());
         PSC_STORE_RELEASE(&psc_track.header->end, (uint32_t)end);
         psc_track_file_close();
+        psc_track_log_end();
         if (psc_track.verbose) {
             psc_say("wrote %s", psc_track.path);
         }

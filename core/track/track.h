@@ -96,6 +96,11 @@ bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class
 /* So many blocks of the pool are live. */
 void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks);
 
+/* Between these two the calling thread resizes the block p, which is an allocation and a free: the event log tells them as
+ * one. Either, or both, may be missing. */
+void psc_track_resize_begin(const void *p);
+void psc_track_resize_end(void);
+
 /* The calling thread will end: its books may be taken over. Later events of it go to books shared under a lock. */
 void psc_track_thread_end(void);
 

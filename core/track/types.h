@@ -47,6 +47,8 @@
 #define PSC_TRACK_LEAF_BOOKS 256
 #define PSC_TRACK_LEAVES (PSC_SITES_MAX / PSC_BOOK_ROWS / PSC_TRACK_LEAF_BOOKS)
 
+struct psc_track_log;
+
 struct psc_track_leaf {
     struct psc_wire_book *books[PSC_TRACK_LEAF_BOOKS]; /* [owner] */
 };
@@ -62,6 +64,7 @@ struct psc_track_thread {
     struct psc_wire_thread *wire;       /* [fixed] */
     uint32_t index;                     /* [fixed] of `wire` in the table of threads */
     struct psc_track_thread *next_free; /* [thread] */
+    struct psc_track_log *log;          /* [fixed] NULL: events are not logged */
     uint64_t *last_tag;                 /* [owner] of the last allocation, while it lives; never read through */
     uint64_t batch_allocated;           /* [owner] bytes of the batch */
     uint64_t batch_freed;               /* [owner] */
@@ -75,6 +78,7 @@ struct psc_track_deferred {
     uint64_t tag;
     uint64_t block_bytes;
     uint32_t class_index;
+    uint64_t address; /* for the log of events */
 };
 
 /* Per thread. A signal handler may run between any two stores. */
@@ -113,6 +117,7 @@ struct psc_track_state {
     uint32_t depth;                 /* [fixed] */
     uint64_t interval;              /* [fixed] mean bytes between samples; 0: all blocks are recorded */
     uint32_t snapshots;             /* [fixed] */
+    uint32_t log_limit;             /* [fixed] of the log of events, in MiB; 0: none is wanted */
     bool verbose;                   /* [fixed] */
     bool closed;                    /* [chunk] the file has been cut to its used length */
     struct psc_os_file_id file_id;  /* [fixed] */
@@ -148,6 +153,9 @@ PSC_INLINE void psc_track_leave(void) {
 /* Ends recording for good and says so on stderr, once. Any thread, any of the tracker's locks may be held. */
 PSC_COLD void psc_track_stop(enum psc_stop_reason reason, int error);
 
+/* Of a file of `span` bytes, what the limits on address space and files allow. */
+size_t psc_track_span_allowed(size_t span);
+
 /* ---- name.c: what the trace is called ------------------------------------------------------------------------ */
 
 /* Takes the option `out` apart and makes it absolute. Once, at start. */
@@ -160,6 +168,9 @@ bool psc_track_name_make(char *path, size_t bytes, uint32_t pid, uint32_t attemp
 /* Makes psc_track.path and maps it, over the mapping that is there if there is one; backs what the header needs. Fills
  * span, which may be less than asked for, and file_id. 0 or an errno value. */
 int psc_track_file_create(size_t span);
+/* Makes and maps a file of *span bytes, of less where the limits say so; over what is at `at` if that is not NULL. NULL
+ * with errno: nothing was made. */
+void *psc_track_file_map(const char *path, size_t *span, void *at);
 /* At start: where this process was another program before exec, marks the end of that one's trace. */
 void psc_track_file_mark_exec(void);
 /* Cuts the file to its used length; no chunks are handed out any more. */
@@ -191,6 +202,11 @@ PSC_INLINE void *psc_track_at(uint64_t offset) {
 
 PSC_INLINE struct psc_wire_extent *psc_track_extent_of(uint64_t *tags) {
     return (struct psc_wire_extent *)(void *)((char *)tags - sizeof(struct psc_wire_extent));
+}
+
+/* Where a block lies. */
+PSC_INLINE uint64_t psc_track_address_of(uint64_t *tags, uint32_t index, size_t block_bytes) {
+    return psc_track_extent_of(tags)->base + (uint64_t)index * block_bytes;
 }
 
 /* ---- proc.c: what /proc tells -------------------------------------------------------------------------------- */
