@@ -10,6 +10,7 @@
 #include "core/base/compiler.h"
 #include "report/find.h"
 #include "report/format.h"
+#include "report/log.h"
 #include "report/page.h"
 #include "report/symbol_file.h"
 #include "report/tree.h"
@@ -23,6 +24,7 @@ struct request {
     const char *directory; /* of the page, or NULL */
     size_t top;            /* 0: not given */
     bool json;
+    bool events;
     bool png;
     bool embed;
     bool help;
@@ -36,8 +38,9 @@ static const char help_text[] =
     "\n"
     "  -o, --output=DIR     also write an HTML page with plots into DIR\n"
     "      --png            the plots as PNG too\n"
-    "      --format=FORMAT  text (default) or json\n"
-    "      --top=N          sites in each list (default: 10) and processes in the table (default: 20), the rest summed\n"
+    "      --format=FORMAT  text (default), json, or events: the log of all events, one a line\n"
+    "      --top=N          sites in each list (default: 10) and processes in the table (default: 20), the rest "
+    "summed\n"
     "                       up; with json: only the sites that stand among the first N of a list (default: all)\n"
     "      --embed          also write the names of all functions beside each trace, to TRACE.symbols, so that it reads\n"
     "                       the same on another machine\n"
@@ -54,7 +57,9 @@ static int complain(const char *what, const char *value) {
 
 static int take_format(struct request *request, const char *value) {
     request->json = strcmp(value, "json") == 0;
-    return request->json || strcmp(value, "text") == 0 ? DONE : complain("--format is text or json, not ", value);
+    request->events = strcmp(value, "events") == 0;
+    bool known = request->json || request->events || strcmp(value, "text") == 0;
+    return known ? DONE : complain("--format is text, json or events, not ", value);
 }
 
 static int take_top(struct request *request, const char *value) {
@@ -192,6 +197,9 @@ static int write_answer(const struct request *request, struct psc_model *model) 
         psc_model_symbolize_top(model, request->top != 0 ? request->top : PSC_REPORT_TOP);
         status = psc_page_write(model, request->directory, request->png) == 0 ? DONE : FAILED;
     }
+    if (request->events) {
+        return psc_log_write(model, stdout) ? status : FAILED;
+    }
     if (request->json) {
         write_json(request, model);
     } else {
@@ -215,15 +223,15 @@ static int report_one(const struct request *request, const char *path) {
     return status;
 }
 
-/* JSON speaks of one process: the table is for people. */
+/* JSON and events are of one process: the table is for people. */
 static int report_many(const struct request *request) {
     size_t failed;
     struct psc_tree tree = psc_tree_read(&request->paths, &failed);
     const struct psc_tree_row *largest = psc_tree_largest(&tree);
     int status = FAILED;
     if (largest != NULL) {
-        if (request->json) {
-            fprintf(stderr, "poolscope report: %zu traces; the JSON is of the one that held most: %s\n", tree.count,
+        if (request->json || request->events) {
+            fprintf(stderr, "poolscope report: %zu traces; this is of the one that held most: %s\n", tree.count,
                     largest->path);
         } else {
             psc_tree_write(&tree, request->top != 0 ? request->top : PSC_REPORT_PROCESSES, stdout);

@@ -6,6 +6,7 @@
 #include "core/base/compiler.h"
 #include "report/array.h"
 #include "report/format.h"
+#include "report/log.h"
 #include "report/report.h"
 
 #define FRAMES_SHOWN 6
@@ -477,5 +478,6 @@ void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
         write_all_sites(model, top, out);
         write_nameless(model, top != 0 ? top : PSC_REPORT_TOP, out);
     }
+    psc_log_write_note(model, out);
     write_notes(model, out);
 }
