@@ -16,8 +16,8 @@
  *   site        a number; not there if PSC_LOG_SAME_SITE: that which came last time after the two before it
  *               (psc_log_next_site)
  *   size        a number; not there if PSC_LOG_SAME_SIZE: what a site with the same low byte asked for last
- *   address     how far it is from another, in two's complement, turned right by 4 bits (blocks are aligned), zigzag: the
- *               sign in bit 0
+ *   address     turned right by 4 bits (blocks are aligned), how far it is from another turned alike, zigzag: the sign
+ *               in bit 0
  *   number      7 bits a byte, low ones first; bit 7: there is more
  */
 #ifndef PSC_CORE_WIRE_LOG_H
@@ -157,9 +157,13 @@ static inline const uint8_t *psc_log_get_number(const uint8_t *at, const uint8_t
     return NULL;
 }
 
+/* Turns left by so many bits, 1 to 63. */
+static inline uint64_t psc_log_turn(uint64_t word, unsigned bits) {
+    return word << bits | word >> (64 - bits);
+}
+
 static inline uint8_t *psc_log_put_address(uint8_t *at, uint64_t from, uint64_t address) {
-    uint64_t step = address - from;
-    step = step >> 4 | step << 60;
+    uint64_t step = psc_log_turn(address, 60) - psc_log_turn(from, 60);
     return psc_log_put_number(at, step << 1 ^ -(step >> 63));
 }
 
@@ -168,7 +172,7 @@ static inline const uint8_t *psc_log_get_address(const uint8_t *at, const uint8_
     uint64_t number;
     at = psc_log_get_number(at, end, &number);
     uint64_t step = number >> 1 ^ -(number & 1);
-    *address = from + (step << 4 | step >> 60);
+    *address = psc_log_turn(psc_log_turn(from, 60) + step, 4);
     return at;
 }
 

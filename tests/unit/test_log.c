@@ -315,6 +315,49 @@ START_TEST(logs_of_others_are_refused) {
 }
 END_TEST
 
+/* ---- the golden log, which is the seed of the fuzzer --------------------------------------------------------------- */
+
+#define SEED "tests/fuzz/fuzz_log.corpus/small"
+
+static size_t shorten(const struct fake *fake, uint8_t *to) {
+    uint8_t *at = to;
+    for (uint32_t i = 1; i < fake->chunks; i++) {
+        const struct psc_wire_log_chunk *chunk = (const void *)(fake->bytes + (size_t)i * PSC_LOG_CHUNK_BYTES);
+        uint32_t bytes = (uint32_t)chunk->filled, events = (uint32_t)(chunk->filled >> 32);
+        const uint8_t head[] = {(uint8_t)chunk->thread, (uint8_t)chunk->sequence, (uint8_t)chunk->time,
+                                (uint8_t)chunk->lost,   (uint8_t)events,          (uint8_t)(events >> 8),
+                                (uint8_t)bytes,         (uint8_t)(bytes >> 8)};
+        memcpy(at, head, sizeof(head));
+        memcpy(at + sizeof(head), chunk->events, bytes);
+        at += sizeof(head) + bytes;
+    }
+    return (size_t)(at - to);
+}
+
+/* A change of the bytes is a change of the format: POOLSCOPE_GOLDEN=write makes the file anew. */
+START_TEST(golden_log) {
+    struct fake fake;
+    uint8_t bytes[1000], wanted[1000];
+    fake_begin(&fake);
+    ADD(&fake, 0, 1, 0, ALLOC(10, 0x7f0000000010), ALLOC(11, 0x7f0000000040), FREE(40, 0x7f0000000010),
+        RESIZE(100, 0x7f0000000040, 0x7f0000000100), ALLOC(5000, 0x7f0000000010), FREE(5001, 0x7f0000000100));
+    ADD(&fake, 1, 1, 0, FREE(60, 0x7f0000000010), ALLOC(70, 0x7f0000000200));
+    ADD(&fake, 0, 2, 3, ALLOC(200, 0x7f0000000300), FREE(210, 0x7f0000000200));
+    size_t size = shorten(&fake, bytes);
+    if (getenv("POOLSCOPE_GOLDEN") != NULL) {
+        FILE *out = fopen(SEED, "we");
+        fwrite(bytes, 1, size, out);
+        fclose(out);
+    }
+    FILE *in = fopen(SEED, "re");
+    ck_assert_msg(in != NULL, "cannot open " SEED ": run from the top of the source tree");
+    ck_assert_uint_eq(fread(wanted, 1, sizeof(wanted), in), size);
+    fclose(in);
+    ck_assert_mem_eq(bytes, wanted, size);
+    free(fake.bytes);
+}
+END_TEST
+
 /* ---- damage ---------------------------------------------------------------------------------------------------- */
 
 /* Reads all there is. Returns how many events. */
@@ -739,6 +782,7 @@ int main(void) {
     tcase_add_test(order, many_that_wait);
     tcase_add_test(order, gaps_are_told);
     tcase_add_test(order, logs_of_others_are_refused);
+    tcase_add_test(format, golden_log);
     tcase_set_timeout(damage, 60);
     tcase_add_test(damage, a_log_cut_anywhere);
     tcase_add_test(damage, any_byte_of_a_log_changed);
