@@ -53,7 +53,7 @@ for command in $(sed -n 's/^  poolscope \([a-z]*\).*/\1/p' out); do
 done
 run 2 help frobnicate
 run 0 run --help
-prints '^  --mode=exact\|off .*\[exact\]$'
+prints '^  --mode=exact\|sample\|off .*\[exact\]$'
 
 # -- status
 run 0 run -- true
@@ -141,7 +141,7 @@ prints '^mode=off,out=/'
 says '^poolscope: nothing was recorded of sh: mode is off$'
 no_directory
 run 0 run --colour=red --depth=0 --snapshots=16 -- sh -c 'echo "$POOLSCOPE"'
-says "^poolscope: there is no option 'colour'; options are mode, out, "
+says "^poolscope: there is no option 'colour'; options are mode, interval, "
 says "^poolscope: option depth cannot be '0'; it takes a number from 1 to 256$"
 [ "$(grep -c 'option depth' err)" -eq 1 ] || fail 'said twice'
 prints '^snapshots=16,out=/'

@@ -15,6 +15,13 @@
 #define WITH_FRAME_POINTER __attribute__((optimize("no-omit-frame-pointer")))
 #endif
 
+/* That sanitizer keeps stacks of its own, of at most 65,536 frames. */
+#ifdef __SANITIZE_THREAD__
+#define HAS_SHALLOW_LIMIT true
+#else
+#define HAS_SHALLOW_LIMIT false
+#endif
+
 static struct psc_unwind_stack stack;
 static uint32_t max_depth = PSC_UNWIND_DEPTH_MAX;
 static unsigned compared;
@@ -203,7 +210,7 @@ END_TEST
 
 START_TEST(deeper_than_a_walk_goes) {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    if (setrlimit(RLIMIT_STACK, &limit) != 0) {
+    if (HAS_SHALLOW_LIMIT || setrlimit(RLIMIT_STACK, &limit) != 0) {
         return; /* not ours to raise */
     }
     in_abyss = true;

@@ -120,16 +120,16 @@ START_TEST(malformed_numbers_are_refused) {
 END_TEST
 
 START_TEST(choices_must_be_whole_words) {
-    check_refused("mode=exac", "option mode cannot be 'exac'; it takes exact or off");
-    check_refused("mode=exact|off", "exact or off");
-    check_refused("mode=", "exact or off");
+    check_refused("mode=exac", "option mode cannot be 'exac'; it takes exact, sample or off");
+    check_refused("mode=exact|off", "exact, sample or off");
+    check_refused("mode=", "exact, sample or off");
     check_refused("mode", "option mode cannot be ''");
     check_refused("verbose=yes", "off or on");
 }
 END_TEST
 
 START_TEST(unknown_names_are_named_with_the_valid_ones) {
-    check_refused("colour=red", "there is no option 'colour'; options are mode, out, ");
+    check_refused("colour=red", "there is no option 'colour'; options are mode, interval, ");
     for (const struct psc_option *option = psc_option_table; option->name != NULL; option++) {
         ck_assert_ptr_nonnull(strstr(heard.last, option->name));
     }
