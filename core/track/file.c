@@ -57,6 +57,7 @@ static void mark_if_own(const char *path) {
     if (is_private_file(fd, &bytes) && pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES &&
         is_own_before_exec(&found)) {
         mark_exec(fd, &found, bytes);
+        psc_track_log_cut(path, found.start_ns);
     }
     close(fd);
 }

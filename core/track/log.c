@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/say.h"
@@ -157,6 +158,26 @@ void psc_track_log_end(void) {
         psc_os_truncate(file.path, &file.file_id,
                         (size_t)(chunks < file.chunks ? chunks : file.chunks) * PSC_LOG_CHUNK_BYTES);
     }
+}
+
+void psc_track_log_cut(const char *trace_path, uint64_t start_ns) {
+    static char path[sizeof file.path]; /* called at start only */
+    struct psc_wire_log_header found;
+    struct stat status;
+    make_path(path, sizeof path, trace_path);
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() && status.st_nlink == 1 &&
+        pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
+        memcmp(found.magic, PSC_LOG_MAGIC, sizeof found.magic) == 0 && found.pid == psc_track.header->pid &&
+        found.trace_start_ns == start_ns) {
+        off_t used = (off_t)(found.chunks_used & ~PSC_LOG_CLOSED) * PSC_LOG_CHUNK_BYTES;
+        int cut = used < status.st_size ? ftruncate(fd, used) : 0;
+        (void)cut; /* or it stays as long as it was, the rest of it a hole */
+    }
+    close(fd);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------------------------- */

@@ -37,6 +37,9 @@ int psc_track_log_begin(void);
 bool psc_track_log_exists(const char *trace_path);
 /* Cuts the log to its used length; no more chunks are handed out. */
 void psc_track_log_end(void);
+/* At start: the log of the program that this process was before exec is cut to its used length, if it belongs to this
+ * trace, begun at start_ns. */
+void psc_track_log_cut(const char *trace_path, uint64_t start_ns);
 /* Gives the mapping up, in a child that has no log of its own. `in_use`: see psc_track_file_abandon. */
 void psc_track_log_abandon(bool in_use);
 

@@ -123,6 +123,7 @@ touch exec/taken.trace.events
 under "events=on,out=$scratch/exec/taken.trace" "$VICTIMS/ends" exec >out 2>err
 [ ! -e exec/taken.trace ] || fail 'a trace was made beside the log of another'
 for trace in exec/taken.2.trace exec/taken.3.trace; do
+    [ "$(stat -c %s $trace.events)" -le 1048576 ] || fail "$trace.events was not cut: $(stat -c %s $trace.events) bytes"
     read -r events _ < <(replays "$trace")
     [ "${events:-0}" -ge 1000 ] || fail "$trace: $events events"
 done
