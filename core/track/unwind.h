@@ -46,7 +46,10 @@ uint32_t psc_unwind_walk(uint64_t *frames, uint32_t max, const struct psc_unwind
  * on, up to a frame of the window. A walk by memo steps not at all.
  *
  * So a frame of window or memo is never believed but for what is read anew; that may be old or of another stack. Words
- * are read in the order in which they are known to be there, innermost first. */
+ * are read in the order in which they are known to be there, innermost first.
+ *
+ * Of a stack that is too deep to be kept whole, the frames between the two ends are not looked at; the outermost ones are
+ * then what they were if their places, on a stack whose end is known, still hold what they held. */
 
 #define PSC_UNWIND_DEPTH_MAX 256
 #define PSC_UNWIND_WINDOW 1024
@@ -64,12 +67,13 @@ struct psc_unwind_word {
 
 /* What else is known of a frame in the window. */
 struct psc_unwind_facts {
-    uint64_t hash;    /* of the frames from the outermost to this one */
-    uint64_t fp;      /* frame pointer of the function returned to */
-    uint64_t fp_slot; /* where that stands; 0: the function called has not changed it */
-    bool fp_matters;  /* a step further out needs it */
-    bool fp_checked;  /* it matters, and fp_slot is not 0 */
-    uint16_t checks;  /* frames with fp_checked from the outermost to this one */
+    uint64_t hash;              /* of the frames from the outermost to this one */
+    uint64_t fp;                /* frame pointer of the function returned to */
+    uint64_t fp_slot;           /* where that stands; 0: the function called has not changed it */
+    struct psc_unwind_word cfa; /* what else the step to the next frame reads; slot 0: nothing */
+    bool fp_matters;            /* a step further out needs the frame pointer */
+    bool fp_checked;            /* it matters, and fp_slot is not 0 */
+    uint32_t checks;            /* frames with fp_checked or cfa from the outermost to this one */
 };
 
 /* A frame that a walk stepped to. */
@@ -77,7 +81,8 @@ struct psc_unwind_fresh {
     struct psc_unwind_word word; /* the return address */
     uint64_t fp;
     uint64_t fp_slot;
-    bool fp_used; /* to step to the next frame */
+    struct psc_unwind_word cfa; /* as psc_unwind_facts.cfa */
+    bool fp_used;               /* to step to the next frame */
     bool fp_matters;
 };
 
@@ -121,6 +126,8 @@ struct psc_unwind_stack {
     uint32_t count;     /* frames in the window */
     uint32_t hidden;    /* frames further out, of which the outermost stand in `bottom`; 0: the window is all */
     uint32_t end_flags; /* PSC_SITE_BROKEN, PSC_SITE_CUT: how the walk ended that found the outermost frame */
+    struct psc_unwind_word
+        end; /* the return address 0 that said so, of a window that is all; slot 0: something else did */
     uint32_t bottom_count;
     uint32_t bottom_next;
     uint64_t bottom_hash;

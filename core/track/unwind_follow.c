@@ -52,13 +52,18 @@ PSC_INLINE bool word_holds(const struct psc_unwind_word *word) {
     return psc_stack_read(word->slot) == word->value;
 }
 
+PSC_INLINE bool cfa_holds(const struct psc_unwind_facts *facts) {
+    return PSC_LIKELY(facts->cfa.slot == 0) || word_holds(&facts->cfa);
+}
+
 /* Both: of the frames from count - 1 outwards down to `lowest`, 0 if all stand where they stood, else 1 + the index of
  * the first one that does not. */
 static PSC_NOINLINE uint32_t first_changed_with_fp(const struct psc_unwind_stack *stack, uint32_t count,
                                                    uint32_t lowest) {
     for (uint32_t i = count; i-- > lowest;) {
         const struct psc_unwind_facts *facts = &stack->facts[i];
-        if (!word_holds(&stack->words[i]) || (facts->fp_checked && psc_stack_read(facts->fp_slot) != facts->fp)) {
+        if (!word_holds(&stack->words[i]) || (facts->fp_checked && psc_stack_read(facts->fp_slot) != facts->fp) ||
+            !cfa_holds(facts)) {
             return i + 1;
         }
     }
@@ -111,10 +116,8 @@ static PSC_NOINLINE bool deep_holds(const struct psc_unwind_stack *stack, uint32
     if (!whole && (total <= inner || total + stack->hidden <= max)) {
         return false;
     }
-    if (outermost_hold(stack, max, sp)) {
-        return total - inner >= known || first_changed(stack, known, total - inner) == 0;
-    }
-    return whole && first_changed(stack, known, 0) == 0;
+    bool inner_hold = total - inner >= known || first_changed(stack, known, total - inner) == 0;
+    return inner_hold && (outermost_hold(stack, max, sp) || (whole && first_changed(stack, known, 0) == 0));
 }
 
 /* Whether the `known` outermost frames of the window are as they were, of a stack with `total` frames from the window's
@@ -127,7 +130,7 @@ PSC_INLINE bool window_holds(const struct psc_unwind_stack *stack, uint32_t know
     }
     uint32_t changed = first_changed(stack, known, 0);
     *left = PSC_UNLIKELY(changed != 0) ? changed - 1 : 0;
-    return changed == 0;
+    return changed == 0 && (PSC_LIKELY(stack->end.slot == 0) || word_holds(&stack->end));
 }
 
 /* ---- by memo ----------------------------------------------------------------------------------------------------- */
@@ -142,7 +145,7 @@ PSC_INLINE bool memo_joins(const struct psc_unwind_stack *stack, const struct ps
     const struct psc_unwind_facts *facts = &stack->facts[memo->join];
     uint64_t slot = memo->sp + 8 * (uint64_t)memo->join_distance;
     return memo->join < stack->count && (word->slot) == slot && psc_stack_read(slot) == word->value &&
-           (!facts->fp_matters || (memo->join_fp_known && memo->join_fp == facts->fp));
+           (!facts->fp_matters || (memo->join_fp_known && memo->join_fp == facts->fp)) && cfa_holds(facts);
 }
 
 /* Whether a walk from `start` would go as this memo says. */
@@ -174,7 +177,8 @@ struct follow {
     uint32_t fresh;       /* all of them */
     uint64_t met_fp;      /* of the known frame that was met */
     uint64_t met_fp_slot; /* as psc_unwind_fresh.fp_slot */
-    bool fp_used;         /* to step to the first frame */
+    bool cfa_used;        /* as psc_unwind_facts.cfa, to step to the first frame */
+    bool fp_used;         /* the same */
     bool fp_matters;      /* at the start */
 };
 
@@ -191,7 +195,7 @@ PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_curso
     const struct psc_unwind_word *word = &stack->words[index];
     const struct psc_unwind_facts *facts = &stack->facts[index];
     if ((word->slot) != slot || word->value != cursor->at + 1 ||
-        (facts->fp_matters && facts->fp != cursor->registers[PSC_REG_FP])) {
+        (facts->fp_matters && facts->fp != cursor->registers[PSC_REG_FP]) || !cfa_holds(facts)) {
         return false;
     }
     uint32_t total = follow->known + follow->fresh - follow->own;
@@ -215,6 +219,15 @@ PSC_INLINE void add_fresh(struct follow *follow, const struct psc_unwind_cursor 
 PSC_INLINE void note_fp_use(struct follow *follow, uint32_t row) {
     bool *used = follow->fresh > 0 ? &follow->stack->fresh[follow->fresh - 1].fp_used : &follow->fp_used;
     *used = psc_row_uses_fp(row);
+}
+
+/* After a step from the frame that was met last, which read that word, too. */
+PSC_INLINE void note_cfa(struct follow *follow, uint64_t slot) {
+    if (PSC_UNLIKELY(slot != 0) && follow->fresh > 0) {
+        follow->stack->fresh[follow->fresh - 1].cfa = (struct psc_unwind_word){slot, psc_stack_read(slot)};
+    } else if (PSC_UNLIKELY(slot != 0)) {
+        follow->cfa_used = true;
+    }
 }
 
 /* A frame of a signal needs more registers, as PSC_STEP_FULL says of others. */
@@ -270,19 +283,26 @@ static enum psc_step follow_rows(struct follow *follow, struct psc_unwind_cursor
     for (;;) {
         uint32_t row = psc_walk_row(cursor->at);
         note_fp_use(follow, row);
+        uint64_t cfa_slot = psc_row_cfa_slot(cursor, row);
         enum psc_step step = step_by_row(cursor, row);
+        uint64_t slot = cursor->registers[PSC_REG_SP] - 8;
+        if (step == PSC_STEP_FRAME || step == PSC_STEP_LAST) {
+            note_cfa(follow, cfa_slot);
+        }
         if (PSC_UNLIKELY(step != PSC_STEP_FRAME)) {
+            bool by_address = step == PSC_STEP_LAST && row != PSC_ROW_LAST;
             follow->known = 0;
             follow->stack->hidden = 0;
+            follow->stack->end = (struct psc_unwind_word){by_address ? slot : 0, 0};
             return step;
         }
-        uint64_t slot = cursor->registers[PSC_REG_SP] - 8;
         bool own = follow->own == follow->fresh && psc_walk_is_own(cursor->at);
         if (!own && meets_known(follow, cursor, slot)) {
             return PSC_STEP_FRAME;
         }
         if (PSC_UNLIKELY(follow->fresh == PSC_UNWIND_FRESH)) {
             follow->known = 0;
+            follow->stack->end.slot = 0;
             return go_far(follow, cursor);
         }
         add_fresh(follow, cursor, slot);
@@ -317,7 +337,8 @@ static void set_fp(struct psc_unwind_stack *stack, uint32_t index, uint64_t fp, 
     facts->fp_slot = fp_slot;
     facts->fp_matters = matters;
     facts->fp_checked = matters && fp_slot != 0;
-    facts->checks = (uint16_t)((index > 0 ? facts[-1].checks : 0) + facts->fp_checked);
+    bool checked = facts->fp_checked || facts->cfa.slot != 0;
+    facts->checks = (index > 0 ? facts[-1].checks : 0) + checked;
 }
 
 /* A frame pointer matters where a step further out needs it that comes before one which finds it in the stack. Goes from
@@ -341,6 +362,7 @@ static void stack_up(struct follow *follow) {
         if (i >= follow->own) {
             stack->words[known] = fresh->word;
             stack->facts[known].hash = hash = hash_on(hash, fresh->word.value);
+            stack->facts[known].cfa = fresh->cfa;
             set_fp(stack, known, fresh->fp, fresh->fp_slot, fresh->fp_matters);
             known++;
         }
@@ -369,7 +391,8 @@ static bool memo_add_words(struct psc_unwind_memo *memo, const struct follow *fo
     for (uint32_t i = 0; i < follow->fresh; i++) {
         const struct psc_unwind_fresh *fresh = &follow->stack->fresh[i];
         if (!memo_add(memo, fresh->word.slot, fresh->word.value, i >= follow->own) ||
-            (fresh->fp_matters && fresh->fp_slot != 0 && !memo_add(memo, fresh->fp_slot, fresh->fp, false))) {
+            (fresh->fp_matters && fresh->fp_slot != 0 && !memo_add(memo, fresh->fp_slot, fresh->fp, false)) ||
+            (fresh->cfa.slot != 0 && !memo_add(memo, fresh->cfa.slot, fresh->cfa.value, false))) {
             return false;
         }
     }
@@ -383,7 +406,8 @@ static void memo_make(struct psc_unwind_set *set, const struct follow *follow, c
     struct psc_unwind_memo *memo = &set->ways[stack->turn++ % PSC_UNWIND_MEMO_WAYS];
     uint32_t join = follow->known - 1, frames = follow->fresh - follow->own;
     uint64_t slot = stack->words[join].slot, distance = (slot - start->sp) / 8;
-    if (follow->fresh > PSC_UNWIND_MEMO_WORDS || frames > psc_site_inner(follow->max) || distance > UINT32_MAX) {
+    if (follow->cfa_used || follow->fresh > PSC_UNWIND_MEMO_WORDS || frames > psc_site_inner(follow->max) ||
+        distance > UINT32_MAX) {
         return;
     }
     *memo = (struct psc_unwind_memo){

@@ -84,10 +84,11 @@ enum psc_step {
     PSC_STEP_FULL,   /* needs registers that the walk has not kept up */
 };
 
-/* Not a load of C: the word belongs to another function's frame, which the compiler and its sanitizers guard. */
+/* Not a load of C: the word belongs to another function's frame, which the compiler and its sanitizers guard. Volatile: not
+ * before what says that it can be read. */
 PSC_INLINE uint64_t psc_stack_read(uint64_t address) {
     uint64_t word;
-    __asm__("movq %1, %0" : "=r"(word) : "m"(*(const uint64_t *)(uintptr_t)address));
+    __asm__ volatile("movq %1, %0" : "=r"(word) : "m"(*(const uint64_t *)(uintptr_t)address));
     return word;
 }
 
@@ -140,6 +141,12 @@ uint32_t psc_row_pack(const struct psc_cfi_rules *rules);
 /* base + size. The base is known before the row, so the bias goes first: what waits for the row is kept short. */
 PSC_INLINE uint64_t psc_row_apply(uint32_t row, uint64_t base) {
     return base - UINT64_C(8) * PSC_ROW_SIZE_BIAS + UINT64_C(8) * (row >> PSC_ROW_SIZE_SHIFT);
+}
+
+/* Where the word stands that tells a step by this row how far the frame reaches, beside stack and frame pointer; 0: these
+ * are all. To be read only once the step has succeeded. */
+PSC_INLINE uint64_t psc_row_cfa_slot(const struct psc_unwind_cursor *cursor, uint32_t row) {
+    return row % 8 == PSC_ROW_DEREF ? psc_row_apply(row, cursor->registers[PSC_REG_FP]) : 0;
 }
 
 /* Offsets in the kernel's struct ucontext. */

@@ -166,6 +166,76 @@ START_TEST(stacks_deeper_than_kept) {
 }
 END_TEST
 
+#ifdef __x86_64__
+/* A function that aligns its stack as gcc makes one, called from two places of another whose stack pointers differ by
+ * less than the alignment takes: its frame pointer is the same in both, and the old return address may still stand
+ * where it stood. Only the word at rbp - 8 tells. */
+void follow_realigned(void);
+void follow_two_sites(unsigned which);
+void follow_compare(void);
+
+PSC_NOINLINE void follow_compare(void) {
+    compare();
+    sink++;
+}
+
+__asm__(".text\n"
+        "follow_realigned:\n"
+        "    .cfi_startproc\n"
+        "    leaq 8(%rsp), %r10\n"
+        "    .cfi_def_cfa 10, 0\n"
+        "    andq $-64, %rsp\n"
+        "    pushq -8(%r10)\n"
+        "    pushq %rbp\n"
+        "    movq %rsp, %rbp\n"
+        "    .cfi_escape 0x10, 0x6, 0x2, 0x76, 0\n"
+        "    pushq %r10\n"
+        "    .cfi_escape 0xf, 0x3, 0x76, 0x78, 0x6\n"
+        "    subq $40, %rsp\n"
+        "    call follow_compare\n"
+        "    addq $40, %rsp\n"
+        "    popq %r10\n"
+        "    .cfi_def_cfa 10, 0\n"
+        "    popq %rbp\n"
+        "    leaq -8(%r10), %rsp\n"
+        "    .cfi_def_cfa 7, 8\n"
+        "    ret\n"
+        "    .cfi_endproc\n"
+        "follow_two_sites:\n"
+        "    .cfi_startproc\n"
+        "    pushq %rbx\n"
+        "    .cfi_def_cfa_offset 16\n"
+        "    .cfi_offset 3, -16\n"
+        "    testl $1, %edi\n"
+        "    jne 1f\n"
+        "    call follow_realigned\n"
+        "    jmp 2f\n"
+        "1:  subq $16, %rsp\n"
+        "    .cfi_adjust_cfa_offset 16\n"
+        "    call follow_realigned\n"
+        "    addq $16, %rsp\n"
+        "    .cfi_adjust_cfa_offset -16\n"
+        "2:  popq %rbx\n"
+        "    .cfi_def_cfa_offset 8\n"
+        "    ret\n"
+        "    .cfi_endproc\n");
+
+static PSC_NOINLINE void at_offset(unsigned words, unsigned which) {
+    volatile char *p = alloca(words * 16 + 16);
+    p[0] = 0;
+    follow_two_sites(which);
+    sink++;
+}
+
+START_TEST(functions_that_align_their_stack) {
+    for (unsigned i = 0; i < 4000; i++) {
+        at_offset(draw(5), draw(2));
+    }
+    ck_assert_uint_gt(by_memo, 1000);
+}
+END_TEST
+#endif
+
 /* Up and down by hundreds of frames, all of them alike but for a line now and then. */
 static PSC_NOINLINE void dive(uint32_t depth, uint32_t turn) {
     if (depth % 64 == 0) {
@@ -262,6 +332,9 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, random_stacks);
     tcase_add_test(tests, stacks_deeper_than_kept);
+#ifdef __x86_64__
+    tcase_add_test(tests, functions_that_align_their_stack);
+#endif
     tcase_add_test(tests, deep_stacks);
     tcase_add_test(tests, deep_stacks_kept_short);
     tcase_add_test(tests, only_innermost_frames_kept);
