@@ -26,7 +26,7 @@
 /* The stack is walked from the function that `told` is written in: from as near to the program as can be. */
 
 PSC_INLINE void *told(uint32_t state, void *p, size_t bytes) {
-    bool sampled = state == PSC_PRELOAD_SAMPLING && psc_heap_take_picked(p);
+    bool sampled = psc_heap_take_picked(p) && state == PSC_PRELOAD_SAMPLING;
     if (state == PSC_PRELOAD_RECORDING || PSC_UNLIKELY(sampled)) {
         struct psc_unwind_start start;
         psc_unwind_capture(&start);

@@ -217,7 +217,7 @@ static void count_untagged_of(struct psc_note *note, uint32_t live_blocks) {
 }
 
 static void count_untagged(void) {
-    psc_heap_each_picked(count_untagged_of);
+    psc_heap_each_noted(count_untagged_of);
 }
 
 static void reregister(void) {

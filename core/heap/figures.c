@@ -1,7 +1,6 @@
 #include "core/base/os.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
-#include "core/heap/pick.h"
 #include "core/heap/range.h"
 
 /* Blocks that the program holds: handed out, and not handed back. */
@@ -59,15 +58,22 @@ static void add_pool(struct psc_pool *pool, void *context) {
     *(live > 0 ? &figures->pinned_bytes : &figures->empty_bytes) += committed - block_bytes;
 }
 
-static void visit_picked(struct psc_pool *pool, void *context) {
-    void (**visit)(struct psc_note *, uint32_t) = context;
-    if (psc_pool_is_picked(pool) && PSC_LOAD(&pool->class_index) != PSC_CLASS_SPAN) {
-        (*visit)(psc_pool_note(pool), live_blocks(pool));
+/* Descriptors are not asked where their notes are: the pool may be retired, and its descriptor empty, by now. */
+static void visit_noted(struct psc_arena *arena, void (*visit)(struct psc_note *, uint32_t)) {
+    for (uint32_t slot = 0; slot < PSC_SLOTS; slot++) {
+        struct psc_pool *pool = &arena->pools[slot];
+        bool is_head = (PSC_LOAD(&arena->heads[slot / 64]) >> (slot % 64) & 1) != 0;
+        if (is_head && PSC_LOAD(&pool->noted) && PSC_LOAD(&pool->class_index) != PSC_CLASS_SPAN) {
+            visit(&arena->notes[slot], live_blocks(pool));
+        }
     }
 }
 
-void psc_heap_each_picked(void (*visit)(struct psc_note *note, uint32_t live_blocks)) {
-    psc_arena_each_pool(visit_picked, (void *)&visit);
+void psc_heap_each_noted(void (*visit)(struct psc_note *note, uint32_t live_blocks)) {
+    uint32_t count = psc_arena_count();
+    for (uint32_t i = 0; i < count; i++) {
+        visit_noted(psc_arena_at(i), visit);
+    }
 }
 
 void psc_heap_measure(struct psc_heap_figures *figures) {

@@ -117,8 +117,8 @@ struct psc_heap_figures {
 /* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments.
  */
 void psc_heap_measure(struct psc_heap_figures *figures);
-/* Calls for each pool in which blocks were picked, with its live blocks; without a lock. */
-void psc_heap_each_picked(void (*visit)(struct psc_note *note, uint32_t live_blocks));
+/* Calls for each pool whose note was asked for, with its live blocks; without a lock. */
+void psc_heap_each_noted(void (*visit)(struct psc_note *note, uint32_t live_blocks));
 /* Calls for each arena, without a lock. */
 void psc_heap_each_arena(void (*visit)(const struct psc_arena *arena));
 

@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include "core/base/float.h"
 #include "core/base/random.h"
 #include "core/heap/internal.h"
 
-#define DRAW_MOST UINT16_MAX /* blocks that a draw can cover: then it is drawn anew */
+/* Blocks that a draw can cover: then it is drawn anew. Whole words, so that nothing that was drawn is left then. */
+#define DRAW_MOST (UINT16_MAX / PSC_PICK_WORD * PSC_PICK_WORD)
 
 uint64_t psc_pick_mean;
 static uint64_t seed;
@@ -13,12 +15,25 @@ static uint64_t homeless; /* state for threads without a heap */
 static PSC_TLS const void *last_picked;
 
 static double draw_bytes(struct psc_heap *heap) {
-    uint64_t *state = heap != &psc_heap_none ? &heap->random : &homeless;
-    return psc_random_exponential(state, (double)psc_pick_mean);
+    return psc_random_exponential(heap != &psc_heap_none ? &heap->random : &homeless, (double)psc_pick_mean);
+}
+
+/* The program's floating-point state is not ours to use. */
+static PSC_NOINLINE uint64_t draw_blocks(struct psc_heap *heap, const struct psc_pool *pool) {
+    return (uint64_t)draw_bytes(heap) / pool->block_bytes;
+}
+
+static PSC_NOINLINE bool draw_large(struct psc_heap *heap, size_t bytes) {
+    return draw_bytes(heap) < (double)bytes;
 }
 
 void psc_pick_draw(struct psc_heap *heap, struct psc_pool *pool) {
-    uint64_t blocks = psc_pick_mean != 0 ? (uint64_t)draw_bytes(heap) / pool->block_bytes : DRAW_MOST;
+    uint64_t blocks = DRAW_MOST;
+    if (psc_pick_mean != 0) {
+        uint32_t saved = psc_float_begin();
+        blocks = draw_blocks(heap, pool);
+        psc_float_end(saved);
+    }
     pool->pick_far = blocks >= DRAW_MOST;
     pool->pick_in = (uint16_t)(blocks < DRAW_MOST ? blocks : DRAW_MOST);
 }
@@ -32,13 +47,16 @@ static uint64_t lowest(uint64_t bits, uint32_t count) {
     return bits & ~rest;
 }
 
+/* What a thread gets that has no heap (any more) is not picked: others may use the pool before it has a record. */
 static void *pick(struct psc_heap *heap, struct psc_pool *pool, uint64_t bits) {
-    uint32_t place = (uint32_t)__builtin_ctzll(bits);
+    void *p = pool->word_base + (size_t)(uint32_t)__builtin_ctzll(bits) * pool->block_bytes;
     PSC_STORE(pool->word, bits & (bits - 1));
     psc_pick_draw(heap, pool);
-    __atomic_fetch_or(&pool->owner, PSC_PICKED, __ATOMIC_RELAXED);
-    last_picked = pool->word_base + (size_t)place * pool->block_bytes;
-    return (void *)(uintptr_t)last_picked;
+    if (heap == psc_heap_self) {
+        __atomic_fetch_or(&pool->owner, PSC_PICKED, __ATOMIC_RELAXED);
+        last_picked = p;
+    }
+    return p;
 }
 
 /* To take a word uses up as many of the drawn blocks as it may hold, whether it does or not: so what falls on blocks that
@@ -74,8 +92,10 @@ void *psc_pick_take(struct psc_heap *heap, struct psc_pool *pool) {
 }
 
 void *psc_pick_large(void *p, size_t bytes) {
-    if (PSC_UNLIKELY(psc_pick_mean != 0) && draw_bytes(psc_heap_self) < (double)bytes) {
-        last_picked = p;
+    if (PSC_UNLIKELY(psc_pick_mean != 0)) {
+        uint32_t saved = psc_float_begin();
+        last_picked = draw_large(psc_heap_self, bytes) ? p : last_picked;
+        psc_float_end(saved);
     }
     return p;
 }

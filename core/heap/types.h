@@ -141,7 +141,7 @@ struct psc_arena {
         *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
     struct psc_pool pools[PSC_SLOTS]; /* by first slot, as all below */
     struct psc_bits bits[PSC_SLOTS];
-    struct psc_note notes[PSC_SLOTS]; /* of pools that are `noted`: the others' are never touched */
+    struct psc_note notes[PSC_SLOTS]; /* of pools that are `noted`: the others' are never written to */
 };
 
 /* A block with a mapping of its own. */

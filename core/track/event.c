@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "core/base/float.h"
 #include "core/track/log.h"
 #include "core/track/types.h"
 
@@ -202,7 +203,9 @@ PSC_INLINE struct psc_wire_row *record_free(struct psc_track_thread *thread, uin
     }
     class_index = class_row(class_index);
     if (PSC_UNLIKELY(psc_track.interval != 0)) {
+        uint32_t saved = psc_float_begin();
         add_free_of_sample(thread, row, tag, class_index, block_bytes);
+        psc_float_end(saved);
         return row;
     }
     uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
@@ -286,7 +289,9 @@ PSC_INLINE bool record_alloc(struct psc_track_thread *thread, const struct psc_u
     }
     uint32_t slack = block_bytes - requested < SLACK_MAX ? (uint32_t)(block_bytes - requested) : SLACK_MAX;
     if (PSC_UNLIKELY(psc_track.interval != 0)) {
+        uint32_t saved = psc_float_begin();
         add_alloc_of_sample(thread, row, class_row(class_index), block_bytes, block_bytes - slack);
+        psc_float_end(saved);
     } else {
         add_alloc(thread, row, class_row(class_index), (struct worth){1, block_bytes - slack});
         thread->last_tag = tag;

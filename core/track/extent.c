@@ -89,7 +89,7 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
         PSC_STORE(&extent->stale_pages, 0);
         PSC_STORE(&extent->untagged, untagged);
         PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_LIVE);
-        tags->tags = extent->tags;
+        PSC_STORE(&tags->tags, extent->tags);
         PSC_STORE(&tags->samples, 0);
         PSC_STORE_RELEASE(&tags->epoch, epoch);
     }
@@ -134,9 +134,10 @@ void psc_track_carved(struct psc_tags *tags, uint32_t carved, uint32_t stale_pag
 }
 
 void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks) {
+    uint64_t *attached = PSC_LOAD_ACQUIRE(&tags->tags); /* before the epoch: the pool's owner may retire it meanwhile */
     uint32_t samples = PSC_LOAD(&tags->samples);
-    if (is_attached(tags)) {
-        PSC_STORE(&psc_track_extent_of(tags->tags)->untagged, live_blocks > samples ? live_blocks - samples : 0);
+    if (attached != NULL && is_attached(tags)) {
+        PSC_STORE(&psc_track_extent_of(attached)->untagged, live_blocks > samples ? live_blocks - samples : 0);
     }
 }
 

@@ -130,6 +130,7 @@ struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint3
     }
     if (*leaf == NULL) {
         psc_track_stop(PSC_STOP_MEMORY, ENOMEM);
+        errno = saved;
         return NULL;
     }
     struct psc_wire_book **book = &(*leaf)->books[number % PSC_TRACK_LEAF_BOOKS];

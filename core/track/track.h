@@ -93,7 +93,7 @@ void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class_index, size_
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes);
 /* The same in a sampled trace, where the block may be no sample. Returns whether the pool still has samples. */
 bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class_index, size_t block_bytes);
-/* So many blocks of the pool are live. */
+/* So many blocks of the pool are live. Any thread; the pool may be retired meanwhile. */
 void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks);
 
 /* Between these two the calling thread resizes the block p, which is an allocation and a free: the event log tells them as

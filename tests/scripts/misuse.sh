@@ -19,7 +19,7 @@ misuse() {
     [ "$lines" -eq 1 ] || fail "$2 of $3 ($1): $lines sentences"
 }
 
-for mode in off exact; do
+for mode in off exact sample,interval=1k; do
     for pointer in freed freed-elsewhere freed-large freed-large-elsewhere inside odd before inside-large odd-large \
         never stack static code null-page wild non-canonical last; do
         for call in free free-elsewhere realloc usable; do

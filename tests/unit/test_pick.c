@@ -1,6 +1,7 @@
 /* Blocks that the heap picks: as many as their sizes say, whatever the program does between. All draws are by fixed
  * seeds: what holds once holds always. */
 #include <check.h>
+#include <fenv.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -195,6 +196,22 @@ START_TEST(marks_go) {
 }
 END_TEST
 
+/* A program may have made inexact results a trap, or look later whether there were any. */
+START_TEST(floating_point_state_is_the_programs) {
+    begin(10);
+    feclearexcept(FE_ALL_EXCEPT);
+    feenableexcept(FE_INEXACT | FE_OVERFLOW | FE_INVALID);
+    for (unsigned i = 0; i < 10000; i++) {
+        make(0, i % 2 == 0 ? 512 : 100000);
+        drop(0);
+    }
+    int raised = fetestexcept(FE_ALL_EXCEPT), traps = fedisableexcept(FE_ALL_EXCEPT);
+    ck_assert_int_eq(raised, 0);
+    ck_assert_int_eq(traps, FE_INEXACT | FE_OVERFLOW | FE_INVALID);
+    ck_assert_uint_gt(picked, 0);
+}
+END_TEST
+
 static uint64_t first_picks(void) {
     uint64_t picks = 0;
     for (unsigned i = 0; i < 64; i++) {
@@ -278,6 +295,7 @@ int main(void) {
     tcase_add_test(tests, waves);
     tcase_add_test(tests, distances);
     tcase_add_test(tests, marks_go);
+    tcase_add_test(tests, floating_point_state_is_the_programs);
     tcase_add_test(tests, a_child_draws_anew);
     tcase_add_test(tests, a_seed_tells_the_picks);
     tcase_add_test(tests, exponential);
