@@ -4,8 +4,10 @@
 #include "core/track/types.h"
 
 #define INTERVAL_FIRST_NS 1000000
-/* Snapshots are taken at most every so many times their cost: half a percent of the time. */
-#define COST_FACTOR 200
+/* Snapshots are taken at most every so many times their cost: half a percent of the time; of a sampled run, which is to
+ * cost nothing, a tenth of a percent. */
+#define COST_FACTOR_EXACT 200
+#define COST_FACTOR_SAMPLED 1000
 /* The one of the peak is taken anew when live bytes rose by this part: 3 %. */
 #define PEAK_RISE(live) ((live) / 33)
 #define HISTORY_MAX 4096
@@ -103,7 +105,7 @@ static void count_cost(uint64_t start_ns) {
     struct psc_wire_counters *counters = &psc_track.header->counters;
     uint64_t end_ns = psc_os_monotonic_ns();
     uint64_t cost = end_ns - start_ns;
-    PSC_STORE(&earliest_ns, end_ns + cost * COST_FACTOR);
+    PSC_STORE(&earliest_ns, end_ns + cost * (psc_track.interval != 0 ? COST_FACTOR_SAMPLED : COST_FACTOR_EXACT));
     PSC_STORE(&counters->snapshots_taken, ++sequence);
     PSC_OWN_ADD(&counters->snapshot_ns, cost);
 }
