@@ -256,6 +256,8 @@ void *psc_os_create_mapped(const char *path, size_t bytes, void *at) {
     close(fd);
     if (p == NULL) {
         unlink(path);
+    } else {
+        madvise(p, bytes, MADV_RANDOM); /* else the kernel reads ahead, which is to fill pages with holes */
     }
     errno = saved;
     return p;
