@@ -5,9 +5,9 @@
 
 #define INTERVAL_FIRST_NS 1000000
 /* Snapshots are taken at most every so many times their cost: half a percent of the time; of a sampled run, which is to
- * cost nothing, a tenth of a percent. */
+ * cost nothing, a quarter of a percent. */
 #define COST_FACTOR_EXACT 200
-#define COST_FACTOR_SAMPLED 1000
+#define COST_FACTOR_SAMPLED 400
 /* The one of the peak is taken anew when live bytes rose by this part: 3 %. */
 #define PEAK_RISE(live) ((live) / 33)
 #define HISTORY_MAX 4096

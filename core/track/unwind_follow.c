@@ -144,7 +144,7 @@ PSC_INLINE bool memo_joins(const struct psc_unwind_stack *stack, const struct ps
     const struct psc_unwind_word *word = &stack->words[memo->join];
     const struct psc_unwind_facts *facts = &stack->facts[memo->join];
     uint64_t slot = memo->sp + 8 * (uint64_t)memo->join_distance;
-    return memo->join < stack->count && (word->slot) == slot && psc_stack_read(slot) == word->value &&
+    return memo->join < stack->count && word->slot == slot && psc_stack_read(slot) == word->value &&
            (!facts->fp_matters || (memo->join_fp_known && memo->join_fp == facts->fp)) && cfa_holds(facts);
 }
 
@@ -185,7 +185,7 @@ struct follow {
 /* True: the cursor is at a frame of the window, and all from there to the outermost are as they were. */
 PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_cursor *cursor, uint64_t slot) {
     const struct psc_unwind_stack *stack = follow->stack;
-    while (follow->known > 0 && (stack->words[follow->known - 1].slot) < slot) {
+    while (follow->known > 0 && stack->words[follow->known - 1].slot < slot) {
         follow->known--;
     }
     if (follow->known == 0) {
@@ -194,7 +194,7 @@ PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_curso
     uint32_t index = follow->known - 1;
     const struct psc_unwind_word *word = &stack->words[index];
     const struct psc_unwind_facts *facts = &stack->facts[index];
-    if ((word->slot) != slot || word->value != cursor->at + 1 ||
+    if (word->slot != slot || word->value != cursor->at + 1 ||
         (facts->fp_matters && facts->fp != cursor->registers[PSC_REG_FP]) || !cfa_holds(facts)) {
         return false;
     }
