@@ -178,8 +178,8 @@ static inline uint32_t psc_age_bucket(uint64_t age_bytes) {
  * 2^64 (a block may be freed by another thread than its maker, so a single row's difference may be negative).
  *
  * In a sampled trace only samples are counted, each by its weight: counts (alloc_count, free_count, at_peak_count, and
- * the threads' class_allocs and class_frees) in units of 1/PSC_SAMPLE_UNIT blocks, bytes in bytes, temporary_count and
- * ages rounded to whole blocks. */
+ * the threads' class_allocs and class_frees) in units of 1/PSC_SAMPLE_UNIT blocks, bytes in bytes, ages rounded to
+ * whole blocks; temporary_count is 0, for the next allocation is not seen. */
 struct psc_wire_row {
     uint64_t alloc_count;
     uint64_t alloc_bytes; /* requested */
