@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "report/array.h"
+#include "report/file.h"
 #include "report/log_part.h"
 
 #define BUFFER_BYTES 4096u
@@ -14,27 +15,11 @@
 
 _Static_assert(BUFFER_BYTES >= 2 * PSC_LOG_EVENT_MAX, "a buffer takes any event");
 
-/* Reads up to `bytes`. Returns what it got. */
-static size_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
-    size_t got = 0;
-    while (got < bytes) {
-        ssize_t n = pread(fd, (char *)buffer + got, bytes - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            break;
-        }
-        got += (size_t)n;
-    }
-    return got;
-}
-
 /* ---- the header ------------------------------------------------------------------------------------------------ */
 
 static const char *check_header(struct psc_log_file *file, const struct psc_model *model) {
     struct psc_wire_log_header *header = &file->header;
-    size_t got = read_at(file->fd, header, sizeof(*header), 0);
+    size_t got = psc_file_read(file->fd, header, sizeof(*header), 0);
     if (got < sizeof(header->magic) || memcmp(header->magic, PSC_LOG_MAGIC, sizeof(header->magic)) != 0) {
         return "Not an event log of poolscope (its first bytes are not " PSC_LOG_MAGIC ")";
     }
@@ -108,7 +93,7 @@ static uint32_t skip_hole(const struct psc_log_file *file, uint32_t index, uint3
 
 static bool read_chunk(struct psc_log_file *file, uint32_t index, struct psc_log_chunk *chunk) {
     struct psc_wire_log_chunk wire;
-    size_t got = read_at(file->fd, &wire, sizeof(wire), (uint64_t)index * PSC_LOG_CHUNK_BYTES);
+    size_t got = psc_file_read(file->fd, &wire, sizeof(wire), (uint64_t)index * PSC_LOG_CHUNK_BYTES);
     if (got < sizeof(wire) || wire.magic != PSC_LOG_CHUNK_MAGIC) {
         file->figures.damaged += got == sizeof(wire) && wire.magic != 0;
         return false;
@@ -187,7 +172,7 @@ static void fill(const struct psc_log_file *file, struct psc_log_stream *stream)
     stream->at = 0;
     uint32_t room = BUFFER_BYTES - stream->filled;
     uint32_t wanted = room < stream->bytes ? room : stream->bytes;
-    size_t got = read_at(file->fd, stream->buffer + stream->filled, wanted, stream->offset);
+    size_t got = psc_file_read(file->fd, stream->buffer + stream->filled, wanted, stream->offset);
     stream->filled += (uint32_t)got;
     stream->offset += got;
     stream->bytes = got == wanted ? stream->bytes - wanted : 0;

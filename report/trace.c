@@ -10,6 +10,7 @@
 
 #include "core/base/compiler.h"
 #include "report/array.h"
+#include "report/file.h"
 
 /* The directory speaks of every chunk that the format allows. */
 _Static_assert(PSC_DIRECTORY_CHUNKS *PSC_CHUNK_BYTES == PSC_CHUNKS_MAX, "one byte per chunk");
@@ -26,22 +27,6 @@ const char *psc_trace_kind_name(uint32_t kind) {
 
 uint32_t psc_trace_row_bytes(uint32_t kind) {
     return kind < PSC_CHUNK_KINDS ? kinds[kind].row_bytes : 0;
-}
-
-/* Reads up to `bytes`, on through short reads and interruptions. Returns what it got. */
-static size_t read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
-    size_t got = 0;
-    while (got < bytes) {
-        ssize_t n = pread(fd, (char *)buffer + got, bytes - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            break;
-        }
-        got += (size_t)n;
-    }
-    return got;
 }
 
 static bool check_file(struct psc_trace *trace, const char **error) {
@@ -62,7 +47,7 @@ static bool check_file(struct psc_trace *trace, const char **error) {
 static bool check_header(struct psc_trace *trace, const char **error) {
     static char text[128];
     struct psc_wire_header *header = &trace->header;
-    size_t got = read_at(trace->fd, header, sizeof(*header), 0);
+    size_t got = psc_file_read(trace->fd, header, sizeof(*header), 0);
     *error = text;
     if (got < sizeof(header->magic) || memcmp(header->magic, PSC_TRACE_MAGIC, sizeof(header->magic)) != 0) {
         *error = "Not a trace of poolscope (its first bytes are not " PSC_TRACE_MAGIC ")";
@@ -84,7 +69,7 @@ static bool check_header(struct psc_trace *trace, const char **error) {
  * missing is worth a warning. */
 static void read_directory(struct psc_trace *trace) {
     trace->directory = psc_array_new(PSC_CHUNKS_MAX, 1);
-    size_t got = read_at(trace->fd, trace->directory, PSC_CHUNKS_MAX, PSC_CHUNK_BYTES);
+    size_t got = psc_file_read(trace->fd, trace->directory, PSC_CHUNKS_MAX, PSC_CHUNK_BYTES);
     memset(trace->directory, PSC_CHUNK_NONE, PSC_FIRST_DATA_CHUNK);
     uint64_t claimed = 0;
     for (size_t i = 0; i < got; i++) {
@@ -155,7 +140,7 @@ size_t psc_trace_read(struct psc_trace *trace, uint32_t index, void *buffer, boo
     if (*hole) {
         return PSC_CHUNK_BYTES;
     }
-    size_t got = read_at(trace->fd, buffer, PSC_CHUNK_BYTES, offset);
+    size_t got = psc_file_read(trace->fd, buffer, PSC_CHUNK_BYTES, offset);
     memset((char *)buffer + got, 0, PSC_CHUNK_BYTES - got);
     return got;
 }
