@@ -17,7 +17,7 @@ const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS] = PSC_WIRE_ROW_BYTES;
 
 #define LOOKED_AT_BYTES offsetof(struct psc_wire_header, depth)
 
-static bool is_private_file(int fd, off_t *bytes) {
+bool psc_track_file_is_private(int fd, off_t *bytes) {
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1) {
         return false;
@@ -54,7 +54,7 @@ static void mark_if_own(const char *path) {
     if (fd < 0) {
         return;
     }
-    if (is_private_file(fd, &bytes) && pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES &&
+    if (psc_track_file_is_private(fd, &bytes) && pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES &&
         is_own_before_exec(&found)) {
         mark_exec(fd, &found, bytes);
         psc_track_log_cut(path, found.start_ns);
@@ -138,16 +138,20 @@ void psc_track_file_discard(void) {
     psc_track_file_abandon(false);
 }
 
+void psc_track_file_unmap(void *mapping, size_t span, size_t kept) {
+    char *base = mapping;
+    if (kept > 0 && (!psc_os_decommit(base, kept) || !psc_os_commit(base, kept))) {
+        kept = 0;
+    }
+    psc_os_unmap(base + kept, span - kept);
+}
+
 void psc_track_file_abandon(bool in_use) {
-    char *base = (char *)psc_track.header;
-    if (base == NULL) {
+    if (psc_track.header == NULL) {
         return;
     }
     size_t used = in_use ? (size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES : 0;
-    if (used > 0 && (!psc_os_decommit(base, used) || !psc_os_commit(base, used))) {
-        used = 0;
-    }
-    psc_os_unmap(base + used, psc_track.span - used);
+    psc_track_file_unmap(psc_track.header, psc_track.span, used);
     if (!in_use) {
         psc_track.header = NULL;
     }

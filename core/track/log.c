@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/say.h"
@@ -35,6 +34,12 @@ static struct {
 
 static void make_path(char *path, size_t bytes, const char *trace_path) {
     psc_format(path, bytes, "%s" PSC_LOG_SUFFIX, trace_path);
+}
+
+/* Of the header's chunks_used: it counts on where no more fit. */
+static size_t used_bytes(uint32_t chunks_used) {
+    uint32_t chunks = chunks_used & ~PSC_LOG_CLOSED;
+    return (size_t)(chunks < file.chunks ? chunks : file.chunks) * PSC_LOG_CHUNK_BYTES;
 }
 
 static void *chunk_at(uint32_t index) {
@@ -131,17 +136,11 @@ bool psc_track_log_exists(const char *trace_path) {
 }
 
 void psc_track_log_abandon(bool in_use) {
-    char *base = (char *)file.header;
-    if (base == NULL) {
+    if (file.header == NULL) {
         return;
     }
-    uint32_t chunks = in_use ? file.header->chunks_used & ~PSC_LOG_CLOSED : 0;
-    size_t used = (size_t)(chunks < file.chunks ? chunks : file.chunks) * PSC_LOG_CHUNK_BYTES;
     PSC_STORE(&file.state, NONE);
-    if (used > 0 && (!psc_os_decommit(base, used) || !psc_os_commit(base, used))) {
-        used = 0;
-    }
-    psc_os_unmap(base + used, file.span - used);
+    psc_track_file_unmap(file.header, file.span, in_use ? used_bytes(file.header->chunks_used) : 0);
     if (!in_use) {
         file.header = NULL;
     }
@@ -155,26 +154,24 @@ void psc_track_log_end(void) {
     uint32_t chunks = __atomic_fetch_or(&file.header->chunks_used, PSC_LOG_CLOSED, __ATOMIC_RELAXED);
     if ((chunks & PSC_LOG_CLOSED) == 0) {
         note_clock();
-        psc_os_truncate(file.path, &file.file_id,
-                        (size_t)(chunks < file.chunks ? chunks : file.chunks) * PSC_LOG_CHUNK_BYTES);
+        psc_os_truncate(file.path, &file.file_id, used_bytes(chunks));
     }
 }
 
 void psc_track_log_cut(const char *trace_path, uint64_t start_ns) {
     static char path[sizeof file.path]; /* called at start only */
     struct psc_wire_log_header found;
-    struct stat status;
+    off_t bytes;
     make_path(path, sizeof path, trace_path);
     int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() && status.st_nlink == 1 &&
-        pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
+    if (psc_track_file_is_private(fd, &bytes) && pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
         memcmp(found.magic, PSC_LOG_MAGIC, sizeof found.magic) == 0 && found.pid == psc_track.header->pid &&
         found.trace_start_ns == start_ns) {
         off_t used = (off_t)(found.chunks_used & ~PSC_LOG_CLOSED) * PSC_LOG_CHUNK_BYTES;
-        int cut = used < status.st_size ? ftruncate(fd, used) : 0;
+        int cut = used < bytes ? ftruncate(fd, used) : 0;
         (void)cut; /* or it stays as long as it was, the rest of it a hole */
     }
     close(fd);

@@ -171,6 +171,10 @@ int psc_track_file_create(size_t span);
 /* Makes and maps a file of *span bytes, of less where the limits say so; over what is at `at` if that is not NULL. NULL
  * with errno: nothing was made. */
 void *psc_track_file_map(const char *path, size_t *span, void *at);
+/* Unmaps a file; ordinary memory takes the place of the first `kept` bytes, for code that goes on writing there. */
+void psc_track_file_unmap(void *mapping, size_t span, size_t kept);
+/* A regular file of this user's, with one name; *bytes is its length then. */
+bool psc_track_file_is_private(int fd, off_t *bytes);
 /* At start: where this process was another program before exec, marks the end of that one's trace. */
 void psc_track_file_mark_exec(void);
 /* Cuts the file to its used length; no chunks are handed out any more. */

@@ -170,7 +170,6 @@ PSC_INLINE bool memo_holds(const struct psc_unwind_stack *stack, const struct ps
 /* One call of psc_unwind_follow that steps. */
 struct follow {
     struct psc_unwind_stack *stack;
-    uint32_t max;
     uint64_t sp;          /* at the start */
     uint32_t known;       /* frames of the window that the cursor has not passed */
     uint32_t own;         /* fresh frames in our own code, the first ones */
@@ -199,7 +198,7 @@ PSC_INLINE bool meets_known(struct follow *follow, const struct psc_unwind_curso
         return false;
     }
     uint32_t total = follow->known + follow->fresh - follow->own;
-    if (PSC_UNLIKELY(!window_holds(stack, index, total, follow->max, follow->sp, &follow->known))) {
+    if (PSC_UNLIKELY(!window_holds(stack, index, total, follow->stack->max, follow->sp, &follow->known))) {
         return false;
     }
     follow->known = index + 1;
@@ -257,7 +256,7 @@ static uint64_t hash_bottom(const struct psc_unwind_stack *stack) {
 /* The frame at the cursor does not fit any more: goes on to the outermost one, and keeps only the last ones. */
 static PSC_NOINLINE enum psc_step go_far(struct follow *follow, struct psc_unwind_cursor *cursor) {
     struct psc_unwind_stack *stack = follow->stack;
-    uint32_t outer = outer_of(follow->max);
+    uint32_t outer = outer_of(follow->stack->max);
     enum psc_step step = PSC_STEP_FRAME;
     stack->bottom_count = stack->bottom_next = 0;
     for (uint32_t i = follow->fresh - outer; i < follow->fresh; i++) {
@@ -345,7 +344,7 @@ static void set_fp(struct psc_unwind_stack *stack, uint32_t index, uint64_t fp, 
  * the outermost frame to the start. */
 static void stack_up(struct follow *follow) {
     struct psc_unwind_stack *stack = follow->stack;
-    uint32_t known = make_room(stack, follow->known, follow->fresh - follow->own, follow->max);
+    uint32_t known = make_room(stack, follow->known, follow->fresh - follow->own, follow->stack->max);
     uint64_t hash = HASH_START;
     bool needed = false; /* by the frames further out, and not found by the step to them */
     if (known > 0) {
@@ -406,7 +405,7 @@ static void memo_make(struct psc_unwind_set *set, const struct follow *follow, c
     struct psc_unwind_memo *memo = &set->ways[stack->turn++ % PSC_UNWIND_MEMO_WAYS];
     uint32_t join = follow->known - 1, frames = follow->fresh - follow->own;
     uint64_t slot = stack->words[join].slot, distance = (slot - start->sp) / 8;
-    if (follow->cfa_used || follow->fresh > PSC_UNWIND_MEMO_WORDS || frames > psc_site_inner(follow->max) ||
+    if (follow->cfa_used || follow->fresh > PSC_UNWIND_MEMO_WORDS || frames > psc_site_inner(follow->stack->max) ||
         distance > UINT32_MAX) {
         return;
     }
@@ -476,7 +475,7 @@ static uint32_t end_flags_of(enum psc_step step) {
 
 static PSC_NOINLINE uint64_t follow_by_steps(struct psc_unwind_stack *stack, struct psc_unwind_set *set,
                                              const struct psc_unwind_start *start) {
-    struct follow follow = {.stack = stack, .max = stack->max, .sp = start->sp, .known = stack->count};
+    struct follow follow = {.stack = stack, .sp = start->sp, .known = stack->count};
     struct psc_unwind_cursor cursor;
     psc_walk_begin(&cursor, start);
     enum psc_step step = follow_rows(&follow, &cursor);
