@@ -22,28 +22,33 @@ PSC_INLINE uint64_t *tags_of(struct psc_note *note, uint32_t epoch) {
     return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? tags->tags : NULL;
 }
 
-static uint64_t *attach(const void *p, const struct psc_block *block) {
+static void attach(const void *p, const struct psc_block *block) {
     struct psc_tags *tags = tags_in(block->note);
     struct psc_pool_figures pool;
     psc_heap_pool_state(p, &pool);
-    uint64_t *attached = psc_track_attach(tags, wire_class(block->class_index), (uintptr_t)block->base, block->bytes,
-                                          block->capacity, pool.carved, pool.used - 1);
+    psc_track_attach(tags, wire_class(block->class_index), (uintptr_t)block->base, block->bytes, block->capacity,
+                     pool.carved, pool.used - 1);
     if (pool.stale_pages > 0) {
         psc_track_carved(tags, pool.carved, pool.stale_pages);
     }
-    return attached;
 }
 
-/* Tags are attached at need. Only the owner of a pool allocates from it, so only the owner attaches. */
+/* What is known of a new block. Tags are attached at need: only the owner of a pool allocates from it, so only the owner
+ * attaches (but two threads that have ended may meet in one pool, and what one of them attached is lost). If there is no
+ * room for tags, the pool has none. */
+static void find_block(const void *p, uint32_t epoch, struct psc_block *block) {
+    psc_heap_block(p, block);
+    if (tags_of(block->note, epoch) == NULL) {
+        attach(p, block);
+    }
+}
+
 static PSC_NOINLINE void record_alloc_slowly(void *p, size_t bytes, uint32_t epoch,
                                              const struct psc_unwind_start *start) {
     struct psc_block block;
-    psc_heap_block(p, &block);
-    uint64_t *tags = tags_of(block.note, epoch);
-    if (tags == NULL) {
-        tags = attach(p, &block);
-    }
-    psc_track_alloc_from(start, tags, block.index, wire_class(block.class_index), bytes, block.bytes);
+    find_block(p, epoch, &block);
+    psc_track_alloc_from(start, tags_of(block.note, epoch), block.index, wire_class(block.class_index), bytes,
+                         block.bytes);
 }
 
 void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start) {
@@ -90,10 +95,7 @@ void psc_record_sample(void *p, size_t bytes, const struct psc_unwind_start *sta
     if (epoch == 0) {
         return;
     }
-    psc_heap_block(p, &block);
-    if (tags_of(block.note, epoch) == NULL) {
-        attach(p, &block);
-    }
+    find_block(p, epoch, &block);
     psc_track_alloc_sample(start, tags_in(block.note), block.index, wire_class(block.class_index), bytes, block.bytes);
 }
 

@@ -100,10 +100,17 @@ struct psc_place {
     uint64_t bit;
 };
 
+/* The heap's own pool that p, any value, points into or beside. NULL: not found at once, or it has to be looked at with more
+ * care. */
+PSC_INLINE struct psc_pool *psc_fast_pool(struct psc_heap *heap, const void *p) {
+    struct psc_pool *pool = PSC_LOAD(psc_slot_pool(p));
+    return PSC_LIKELY(pool != NULL && PSC_LOAD(&pool->owner) == (uintptr_t)heap) ? pool : NULL;
+}
+
 /* p may be any value. False: no live block of that heap begins there, or it has to be looked at with more care. */
 PSC_INLINE bool psc_fast_find(struct psc_heap *heap, const void *p, struct psc_place *place) {
-    struct psc_pool *pool = PSC_LOAD(psc_slot_pool(p));
-    if (PSC_UNLIKELY(pool == NULL || PSC_LOAD(&pool->owner) != (uintptr_t)heap)) {
+    struct psc_pool *pool = psc_fast_pool(heap, p);
+    if (PSC_UNLIKELY(pool == NULL)) {
         return false;
     }
     uint64_t offset = (uintptr_t)p - (uintptr_t)pool->base;
@@ -121,8 +128,8 @@ PSC_INLINE bool psc_fast_find(struct psc_heap *heap, const void *p, struct psc_p
 
 /* For a block that the heap has just handed out. False: it has to be looked for otherwise. */
 PSC_INLINE bool psc_fast_locate(struct psc_heap *heap, const void *p, struct psc_pool **pool, uint64_t *index) {
-    *pool = PSC_LOAD(psc_slot_pool(p));
-    if (PSC_UNLIKELY(*pool == NULL || PSC_LOAD(&(*pool)->owner) != (uintptr_t)heap)) {
+    *pool = psc_fast_pool(heap, p);
+    if (PSC_UNLIKELY(*pool == NULL)) {
         return false;
     }
     uint64_t offset = (uintptr_t)p - (uintptr_t)(*pool)->base;
