@@ -119,16 +119,8 @@ provide_redis_server() {
 run_redis() {
     provide_redis_server
     has redis-server redis-benchmark redis-cli || return
-    cat >redis.sh <<'END'
-socket=$PWD/redis.sock
-rm -f "$socket"
-redis-server --port 0 --unixsocket "$socket" --save '' --appendonly no --daemonize no >redis.log 2>&1 &
-server=$!
-trap 'kill $server 2>/dev/null' EXIT
-for _ in $(seq 200); do
-    redis-cli -s "$socket" ping >/dev/null 2>&1 && break
-    sleep 0.05
-done
+    redis_starts >redis.sh
+    cat >>redis.sh <<'END'
 redis-benchmark -s "$socket" -q -n 4000 -c 20 -d 700 -t set,get,incr,lpush,lrange_100,sadd,hset,zadd >bench.log 2>&1 ||
     { echo "redis-benchmark: $?"; tail -n 5 bench.log; }
 echo "tests that ended: $(tr '\r' '\n' <bench.log | grep -c 'requests per second')"

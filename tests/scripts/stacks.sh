@@ -121,15 +121,8 @@ run_jq() {
 
 run_redis() {
     has redis-server redis-cli || return
-    cat >redis.sh <<'END'
-socket=$PWD/redis.sock
-redis-server --port 0 --unixsocket "$socket" --save '' --appendonly no --daemonize no >redis.log 2>&1 &
-server=$!
-trap 'kill $server 2>/dev/null' EXIT
-for _ in $(seq 200); do
-    redis-cli -s "$socket" ping >/dev/null 2>&1 && break
-    sleep 0.05
-done
+    redis_starts >redis.sh
+    cat >>redis.sh <<'END'
 redis-cli -s "$socket" eval "
     for i = 1, 600 do redis.call('set', 'key:' .. i, string.rep('v', i % 300)) end
     for i = 1, 300 do redis.call('zadd', 'z', i, 'member ' .. i * 7 % 100); redis.call('append', 's', i) end
