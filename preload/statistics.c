@@ -13,7 +13,7 @@ static uint64_t committed_in_pools(const struct psc_heap_figures *figures) {
 
 PSC_EXPORT struct mallinfo2 mallinfo2(void) {
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     uint64_t free_bytes = committed_in_pools(&figures) - figures.live_block_bytes;
     return (struct mallinfo2){
         .arena = committed_in_pools(&figures),
@@ -48,7 +48,7 @@ PSC_EXPORT int malloc_trim(size_t pad) {
 
 PSC_EXPORT void malloc_stats(void) {
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     psc_say("%lu arenas; pools: %lu bytes committed, %lu in live blocks, %lu pinned, %lu empty, %lu cached; "
             "large blocks: %lu with %lu bytes",
             (unsigned long)figures.arenas, (unsigned long)committed_in_pools(&figures),
@@ -71,7 +71,7 @@ PSC_EXPORT int malloc_info(int options, FILE *stream) {
         return -1;
     }
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     fputs("<malloc version=\"poolscope-1\">\n", stream);
     for (uint32_t i = 0; i < PSC_CLASS_COUNT; i++) {
         if (figures.classes[i].pools > 0) {

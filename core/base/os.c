@@ -16,6 +16,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#define RESIDENT_STEP ((size_t)2048) /* pages that are asked for at a time */
 #define RESERVED_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 static void *map(void *at, size_t bytes, int protection, int flags) {
@@ -149,6 +150,29 @@ size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count) {
     }
     errno = saved;
     return done;
+}
+
+static uint64_t resident_pages(const char *address, size_t pages) {
+    unsigned char there[RESIDENT_STEP];
+    uint64_t count = 0;
+    if (mincore((void *)(uintptr_t)address, pages * PSC_PAGE_BYTES, there) != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < pages; i++) {
+        count += there[i] & 1;
+    }
+    return count;
+}
+
+uint64_t psc_os_resident(const void *address, size_t bytes) {
+    uint64_t pages = 0;
+    int saved = errno;
+    for (size_t at = 0; at < bytes && !PSC_LOAD(&sandboxed); at += RESIDENT_STEP * PSC_PAGE_BYTES) {
+        size_t rest = (bytes - at) / PSC_PAGE_BYTES;
+        pages += resident_pages((const char *)address + at, rest < RESIDENT_STEP ? rest : RESIDENT_STEP);
+    }
+    errno = saved;
+    return pages * PSC_PAGE_BYTES;
 }
 
 bool psc_os_populate(void *address, size_t bytes) {

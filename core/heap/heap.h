@@ -98,6 +98,27 @@ struct psc_class_figures {
 
 #define PSC_OCCUPANCY_STEPS 11 /* 0: empty; k: occupancy in ((k-1)/10, k/10] */
 
+/* Memory that is really there: pages that were never touched, or are swapped out, are not. */
+struct psc_heap_residency {
+    uint64_t heap_bytes; /* of arenas and large blocks; pages that large blocks left behind are taken for resident */
+    uint64_t metadata_bytes; /* of the heap's tables */
+};
+
+/* A piece of the heap's arenas. */
+struct psc_heap_cell {
+    uint32_t live_bytes;      /* of blocks; a pool's are spread evenly over its slots */
+    uint32_t committed_bytes; /* of pools */
+    uint32_t cached_slots;    /* free ones, with pages that have not gone back */
+};
+
+/* The arenas in `count` cells of `slots` slots each, from the first slot of the first arena on, in the order of arenas'
+ * indices. */
+struct psc_heap_map {
+    struct psc_heap_cell *cells; /* the caller's, zeroed */
+    uint32_t count;
+    uint32_t slots;
+};
+
 struct psc_heap_figures {
     struct psc_class_figures classes[PSC_CLASS_COUNT];
     uint32_t occupancy[PSC_OCCUPANCY_STEPS]; /* pools by occupancy */
@@ -107,7 +128,8 @@ struct psc_heap_figures {
     uint64_t empty_bytes;  /* committed bytes of pools without */
     uint64_t cached_bytes; /* pages of free slots, and of large blocks that are no more, that have not gone back */
     uint64_t
-        stale_bytes; /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
+        stale_bytes;     /* of pools and spans beyond their blocks, from earlier ones; part of pinned and empty bytes */
+    uint64_t tail_bytes; /* part of pinned bytes: behind the last carved block, stale pages among them */
     uint64_t large_blocks; /* spans among them */
     uint64_t large_bytes;  /* mapped, or of a span's pages */
     uint64_t arenas;
@@ -115,8 +137,13 @@ struct psc_heap_figures {
 };
 
 /* Walks all pools without a lock: while other threads run, figures of single pools are of slightly different moments.
- */
-void psc_heap_measure(struct psc_heap_figures *figures);
+ * Draws them into `map` unless that is NULL. */
+void psc_heap_measure(struct psc_heap_figures *figures, const struct psc_heap_map *map);
+/* Asks the kernel: some 10 ns for each page of the heap. */
+void psc_heap_measure_resident(struct psc_heap_residency *residency);
+uint32_t psc_heap_arena_count(void);
+/* Calls for each span and each large block, without a lock. */
+void psc_heap_each_large(void (*visit)(struct psc_note *note, size_t bytes));
 /* Calls for each pool whose note was asked for, with its live blocks; without a lock. */
 void psc_heap_each_noted(void (*visit)(struct psc_note *note, uint32_t live_blocks));
 /* Calls for each arena, without a lock. */

@@ -138,6 +138,9 @@ void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed);
 void psc_large_free(struct psc_large *large);
 void *psc_large_resize(struct psc_large *large, size_t bytes);
 void psc_large_measure(uint64_t *blocks, uint64_t *bytes);
+/* Calls for each large block, without a lock: one that is just made, resized or freed may have base and bytes of
+ * different moments. */
+void psc_large_each(void (*visit)(struct psc_large *large, char *base, size_t bytes, void *context), void *context);
 void psc_large_fork_prepare(void);
 void psc_large_fork_parent(void);
 void psc_large_fork_child(void);

@@ -4,21 +4,47 @@
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
 
+#define SLAB_DESCRIPTORS 31u
+
+/* Descriptors are made in slabs and never given back, so that all can be found without a lock. */
+struct slab {
+    struct slab *next; /* made before it */
+    struct psc_large descriptors[SLAB_DESCRIPTORS];
+};
+
 static struct {
     struct psc_lock lock; /* of unused descriptors and the figures */
     struct psc_large *unused;
+    struct slab *slabs; /* any thread reads */
     uint64_t blocks;
     uint64_t bytes;
 } large_blocks;
 
+/* Under the lock. */
+static void add_slab(void) {
+    struct slab *slab = psc_meta_alloc(sizeof *slab);
+    if (slab == NULL) {
+        return;
+    }
+    for (uint32_t i = SLAB_DESCRIPTORS; i-- > 0;) {
+        slab->descriptors[i].next = large_blocks.unused;
+        large_blocks.unused = &slab->descriptors[i];
+    }
+    slab->next = large_blocks.slabs;
+    PSC_STORE_RELEASE(&large_blocks.slabs, slab);
+}
+
 static struct psc_large *take_descriptor(void) {
     psc_lock_take(&large_blocks.lock);
+    if (large_blocks.unused == NULL) {
+        add_slab();
+    }
     struct psc_large *large = large_blocks.unused;
     if (large != NULL) {
         large_blocks.unused = large->next;
     }
     psc_lock_release(&large_blocks.lock);
-    return large != NULL ? large : psc_meta_alloc(sizeof *large);
+    return large;
 }
 
 static void give_descriptor(struct psc_large *large) {
@@ -135,6 +161,18 @@ void *psc_large_resize(struct psc_large *large, size_t bytes) {
 void psc_large_measure(uint64_t *blocks, uint64_t *bytes) {
     *blocks = PSC_LOAD(&large_blocks.blocks);
     *bytes = PSC_LOAD(&large_blocks.bytes);
+}
+
+void psc_large_each(void (*visit)(struct psc_large *large, char *base, size_t bytes, void *context), void *context) {
+    for (struct slab *slab = PSC_LOAD_ACQUIRE(&large_blocks.slabs); slab != NULL; slab = slab->next) {
+        for (uint32_t i = 0; i < SLAB_DESCRIPTORS; i++) {
+            struct psc_large *large = &slab->descriptors[i];
+            char *base = PSC_LOAD(&large->base);
+            if (base != NULL) {
+                visit(large, base, PSC_LOAD(&large->bytes), context);
+            }
+        }
+    }
 }
 
 void psc_large_fork_prepare(void) {

@@ -6,7 +6,13 @@
 #define REGION_BYTES ((size_t)16 << 20)
 #define REGION_BYTES_LEAST ((size_t)1 << 20)
 #define COMMIT_STEP ((size_t)128 << 10)
+#define REGIONS_MAX 4096u  /* those beyond are not found resident */
 #define GAP PSC_PAGE_BYTES /* never committed, at both ends of a region */
+
+struct region {
+    const char *base;
+    size_t bytes;
+};
 
 static struct {
     struct psc_lock lock;
@@ -14,7 +20,17 @@ static struct {
     char *committed; /* end of the usable part */
     char *end;       /* of the region, less the gap */
     size_t bytes;
+    uint32_t region_count; /* stored last; any thread reads the regions below it */
+    struct region regions[REGIONS_MAX];
 } meta;
+
+static void note_region(char *base, size_t bytes) {
+    uint32_t count = meta.region_count;
+    if (count < REGIONS_MAX) {
+        meta.regions[count] = (struct region){base, bytes};
+        PSC_STORE_RELEASE(&meta.region_count, count + 1);
+    }
+}
 
 static bool new_region(size_t bytes) {
     size_t least = psc_round_up(bytes, PSC_PAGE_BYTES) + 2 * GAP;
@@ -32,6 +48,7 @@ static bool new_region(size_t bytes) {
     }
     meta.next = meta.committed = region + GAP;
     meta.end = region + wanted - GAP;
+    note_region(region, wanted);
     return true;
 }
 
@@ -72,6 +89,15 @@ void *psc_meta_alloc(size_t bytes) {
 
 size_t psc_meta_bytes(void) {
     return PSC_LOAD(&meta.bytes);
+}
+
+uint64_t psc_meta_resident_bytes(void) {
+    uint64_t bytes = 0;
+    uint32_t count = PSC_LOAD_ACQUIRE(&meta.region_count);
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += psc_os_resident(meta.regions[i].base, meta.regions[i].bytes);
+    }
+    return bytes;
 }
 
 void psc_meta_fork_prepare(void) {

@@ -9,6 +9,8 @@
 void *psc_meta_alloc(size_t bytes);
 /* Handed out so far, in bytes; pages of it that were never touched included. */
 size_t psc_meta_bytes(void);
+/* Of these, the bytes that are in memory. */
+uint64_t psc_meta_resident_bytes(void);
 
 void psc_meta_fork_prepare(void);
 void psc_meta_fork_parent(void);

@@ -275,7 +275,7 @@ static uint64_t count_bytes(const struct psc_shadow *shadow) {
 void psc_shadow_check_heap(const struct psc_shadow *shadow) {
     struct psc_heap_figures figures;
     const char *sentence = psc_heap_check();
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     uint64_t blocks = figures.live_blocks + figures.large_blocks;
     uint64_t bytes = figures.live_block_bytes + figures.large_bytes;
     if (sentence == NULL && (blocks != shadow->live || bytes != count_bytes(shadow))) {

@@ -313,7 +313,7 @@ START_TEST(blocks_go_back_to_their_owners) {
     psc_heap_trim();
     ck_assert_ptr_null(psc_heap_check());
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     ck_assert_uint_eq(figures.live_blocks, 0);
     ck_assert_uint_eq(figures.cached_bytes, 0);
 }
@@ -366,7 +366,7 @@ START_TEST(a_live_block_is_never_taken_for_a_free_one) {
     psc_heap_trim();
     ck_assert_ptr_null(psc_heap_check());
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     ck_assert_uint_eq(figures.live_blocks, 0);
 }
 END_TEST
@@ -400,7 +400,7 @@ START_TEST(pools_of_ended_threads_are_used_and_emptied) {
     }
     psc_heap_trim();
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     ck_assert_uint_eq(figures.live_blocks, 0);
     ck_assert_ptr_null(psc_heap_check());
 }
@@ -437,7 +437,7 @@ START_TEST(empty_pools_give_pages_back) {
         }
     }
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     ck_assert_uint_eq(figures.live_blocks, BLOCKS / 10000);
     ck_assert_uint_eq(figures.cached_bytes, 0);
     ck_assert_uint_le(figures.pinned_bytes + figures.empty_bytes, (BLOCKS / 10000 + 2) * 16384);
@@ -490,7 +490,7 @@ START_TEST(pools_that_go_round_are_kept) {
     psc_heap_trim();
     ck_assert_uint_eq(psc_heap_self->kept_slots, 0);
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    psc_heap_measure(&figures, NULL);
     ck_assert_uint_eq(figures.cached_bytes + figures.empty_bytes, 0);
     ck_assert_ptr_null(psc_heap_check());
 }
