@@ -1,5 +1,7 @@
 #include "preload/record.h"
 
+#include <string.h>
+
 #include "core/base/os.h"
 #include "core/heap/fast.h"
 
@@ -7,6 +9,10 @@ _Static_assert(sizeof(struct psc_tags) <= sizeof(struct psc_note), "tags fit the
 _Static_assert(PSC_CLASS_COUNT < PSC_CLASS_LARGE, "classes fit the trace");
 _Static_assert(PSC_ARENA_SLOTS == PSC_SLOTS, "arenas fit the trace");
 _Static_assert(PSC_OCCUPANCY_BINS == PSC_OCCUPANCY_STEPS, "snapshots take the heap's steps");
+
+/* The library's own zeroed data: made by the linker. */
+extern char own_data_start[] __asm__("__bss_start") __attribute__((visibility("hidden")));
+extern char own_data_end[] __asm__("_end") __attribute__((visibility("hidden")));
 
 PSC_INLINE struct psc_tags *tags_in(struct psc_note *note) {
     return (struct psc_tags *)note->words;
@@ -195,9 +201,37 @@ static void copy_classes(struct psc_wire_snapshot *snapshot, const struct psc_he
     }
 }
 
-static void describe(struct psc_wire_snapshot *snapshot) {
+/* As many slots a cell as it takes for all arenas. */
+static uint32_t slots_a_cell(void) {
+    uint32_t slots = 1;
+    while ((uint64_t)psc_heap_arena_count() * PSC_SLOTS > (uint64_t)slots * PSC_MAP_CELLS) {
+        slots *= 2;
+    }
+    return slots;
+}
+
+static uint8_t shade(const struct psc_heap_cell *cell) {
+    if (cell->committed_bytes == 0) {
+        return cell->cached_slots != 0 ? PSC_MAP_CACHED : 0;
+    }
+    uint64_t shade = (uint64_t)(UINT8_MAX - PSC_MAP_EMPTY) * cell->live_bytes / cell->committed_bytes;
+    return (uint8_t)(PSC_MAP_EMPTY + (shade < UINT8_MAX - PSC_MAP_EMPTY ? shade : UINT8_MAX - PSC_MAP_EMPTY));
+}
+
+static void draw_map(struct psc_wire_map *map, const struct psc_heap_map *drawn) {
+    map->slots = drawn->slots;
+    for (uint32_t i = 0; i < PSC_MAP_CELLS; i++) {
+        map->cells[i] = shade(&drawn->cells[i]);
+    }
+}
+
+static void describe(struct psc_wire_snapshot *snapshot, struct psc_wire_map *map) {
+    static struct psc_heap_cell cells[PSC_MAP_CELLS]; /* one snapshot is taken at a time */
+    struct psc_heap_map drawn = {cells, PSC_MAP_CELLS, slots_a_cell()};
     struct psc_heap_figures figures;
-    psc_heap_measure(&figures);
+    memset(cells, 0, sizeof cells);
+    psc_heap_measure(&figures, &drawn);
+    draw_map(map, &drawn);
     copy_classes(snapshot, &figures);
     for (uint32_t i = 0; i < PSC_OCCUPANCY_STEPS; i++) {
         snapshot->occupancy[i] = figures.occupancy[i];
@@ -210,8 +244,36 @@ static void describe(struct psc_wire_snapshot *snapshot) {
     snapshot->large_blocks = (uint32_t)figures.large_blocks;
     snapshot->large_bytes = figures.large_bytes;
     snapshot->metadata_bytes = figures.metadata_bytes;
+    snapshot->tail_bytes = figures.tail_bytes;
     snapshot->committed_bytes =
         snapshot->block_bytes + figures.pinned_bytes + figures.empty_bytes + figures.cached_bytes;
+}
+
+static uint64_t large_rounding; /* of the snapshot that is being taken: one at a time is */
+
+static void add_rounding(struct psc_note *note, size_t bytes) {
+    uint64_t *tags = tags_of(note, psc_track_epoch());
+    uint64_t tag = tags != NULL ? PSC_LOAD(tags) : 0;
+    uint64_t rounding = tag != 0 ? psc_tag_slack(tag) : 0;
+    large_rounding += rounding < bytes ? rounding : 0;
+}
+
+/* From its first zeroed page on: the page before it is the file's. */
+static uint64_t own_data_resident(void) {
+    uintptr_t start = psc_round_up((uintptr_t)own_data_start, PSC_PAGE_BYTES);
+    uintptr_t end = psc_round_up((uintptr_t)own_data_end, PSC_PAGE_BYTES);
+    return end > start ? psc_os_resident((const void *)start, end - start) : 0;
+}
+
+static void describe_resident(struct psc_wire_snapshot *snapshot) {
+    struct psc_heap_residency residency;
+    psc_heap_measure_resident(&residency);
+    snapshot->resident_bytes = residency.heap_bytes;
+    snapshot->metadata_resident_bytes = residency.metadata_bytes;
+    snapshot->tracker_anon_bytes += own_data_resident();
+    large_rounding = 0;
+    psc_heap_each_large(add_rounding);
+    snapshot->large_rounding_bytes = large_rounding;
 }
 
 static void count_untagged_of(struct psc_note *note, uint32_t live_blocks) {
@@ -235,6 +297,7 @@ const struct psc_track_host *psc_record_host(void) {
         .class_count = PSC_CLASS_COUNT,
         .class_bytes = class_bytes,
         .describe = describe,
+        .describe_resident = describe_resident,
         .count_untagged = count_untagged,
         .reregister = reregister,
     };

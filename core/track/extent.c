@@ -88,6 +88,8 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
         PSC_STORE(&extent->carved, carved);
         PSC_STORE(&extent->stale_pages, 0);
         PSC_STORE(&extent->untagged, untagged);
+        PSC_STORE(&extent->low_now, 0);
+        PSC_STORE(&extent->low_before, 0);
         PSC_STORE_RELEASE(&extent->state, PSC_EXTENT_LIVE);
         PSC_STORE(&tags->tags, extent->tags);
         PSC_STORE(&tags->samples, 0);
@@ -156,16 +158,6 @@ void psc_track_ranges(uint64_t cached_bytes) {
 
 #define ARENAS_MAX (PSC_TRACK_TABLE_CHUNKS * (PSC_CHUNK_BYTES / sizeof(struct psc_wire_arena)))
 
-static struct psc_wire_arena *arena_row(uint32_t index) {
-    while (psc_track_table_count(PSC_CHUNK_ARENAS) <= index) {
-        uint32_t added;
-        if (psc_track_table_add(PSC_CHUNK_ARENAS, &added) == NULL) {
-            return NULL;
-        }
-    }
-    return psc_track_table_row(PSC_CHUNK_ARENAS, index);
-}
-
 static void write_slots(struct psc_wire_arena *row, const uint64_t *pooled, const uint64_t *cached) {
     for (size_t i = 0; i < PSC_COUNT_OF(row->pooled); i++) {
         PSC_STORE(&row->pooled[i], pooled[i]);
@@ -180,7 +172,7 @@ void psc_track_arena(uint32_t index, uint64_t base, const uint64_t pooled[PSC_AR
         return;
     }
     psc_lock_take(&psc_track.locks.extent);
-    struct psc_wire_arena *row = arena_row(index);
+    struct psc_wire_arena *row = psc_track_table_reach(PSC_CHUNK_ARENAS, index);
     if (row != NULL) {
         write_slots(row, pooled, cached);
         PSC_STORE(&row->cached_bytes, cached_bytes);

@@ -266,6 +266,16 @@ void *psc_track_table_row(enum psc_chunk_kind kind, uint32_t index) {
     return psc_track_at(chunk * PSC_CHUNK_BYTES + (uint64_t)(index % per_chunk) * psc_track_row_bytes[kind]);
 }
 
+void *psc_track_table_reach(enum psc_chunk_kind kind, uint32_t index) {
+    while (tables[kind].count <= index) {
+        uint32_t added;
+        if (psc_track_table_add(kind, &added) == NULL) {
+            return NULL;
+        }
+    }
+    return psc_track_table_row(kind, index);
+}
+
 uint32_t psc_track_table_count(enum psc_chunk_kind kind) {
     return tables[kind].count;
 }

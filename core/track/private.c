@@ -68,6 +68,16 @@ uint64_t psc_track_private_bytes(void) {
     return PSC_LOAD(&mapped_bytes);
 }
 
+uint64_t psc_track_private_resident_bytes(void) {
+    uint64_t bytes = 0;
+    psc_lock_take(&psc_track.locks.private);
+    for (const struct region *region = regions; region != NULL; region = region->next) {
+        bytes += psc_os_resident(region, region->bytes);
+    }
+    psc_lock_release(&psc_track.locks.private);
+    return bytes;
+}
+
 void psc_track_private_reset(void) {
     while (regions != NULL) {
         struct region *region = regions;

@@ -98,12 +98,16 @@ void psc_track_proc_open(void) {
     }
 }
 
-uint64_t psc_track_proc_rss(void) {
+struct psc_track_rss psc_track_proc_rss(void) {
     char text[128];
     if (!is_ours(statm)) {
-        return 0;
+        return (struct psc_track_rss){0};
     }
     ssize_t length = pread(statm, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = '\0';
-    return read_number(skip_fields(text, 1)) * getauxval(AT_PAGESZ);
+    uint64_t page_bytes = getauxval(AT_PAGESZ);
+    return (struct psc_track_rss){
+        .all = read_number(skip_fields(text, 1)) * page_bytes,
+        .shared = read_number(skip_fields(text, 2)) * page_bytes,
+    };
 }

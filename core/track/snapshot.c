@@ -8,9 +8,11 @@
  * cost nothing, a quarter of a percent. */
 #define COST_FACTOR_EXACT 200
 #define COST_FACTOR_SAMPLED 400
+#define COST_FACTOR_ASKING 400
 /* The one of the peak is taken anew when live bytes rose by this part: 3 %. */
 #define PEAK_RISE(live) ((live) / 33)
 #define HISTORY_MAX 4096
+#define PEAK_ROW 0
 /* How long the last one waits for one that is being taken. */
 #define LAST_TRIES 50
 #define LAST_WAIT_NS 1000000
@@ -25,16 +27,11 @@ static uint64_t sequence;
 static uint16_t rows[HISTORY_MAX];
 static uint32_t rows_used;
 static struct psc_wire_snapshot scratch; /* too large for a small stack */
-
-static struct psc_wire_snapshot *row_at(uint32_t index) {
-    while (psc_track_table_count(PSC_CHUNK_SNAPSHOTS) <= index) {
-        uint32_t added;
-        if (psc_track_table_add(PSC_CHUNK_SNAPSHOTS, &added) == NULL) {
-            return NULL;
-        }
-    }
-    return psc_track_table_row(PSC_CHUNK_SNAPSHOTS, index);
-}
+static struct psc_wire_map scratch_map;
+/* The kernel is asked at most every so many times what that cost: a quarter of a percent of the time. */
+static uint64_t ask_after_ns;
+static uint64_t asking_ns;             /* what it cost in this snapshot */
+static struct psc_wire_snapshot asked; /* the last one for which it was */
 
 static uint32_t history_max(void) {
     return psc_track.snapshots < HISTORY_MAX ? psc_track.snapshots : HISTORY_MAX;
@@ -56,7 +53,8 @@ static void thin(void) {
     interval_ns *= 2;
 }
 
-static struct psc_wire_snapshot *next_history_row(void) {
+/* Its number, 0: there is no room. */
+static uint32_t next_history_row(void) {
     if (sequence == 0) {
         for (uint32_t i = 0; i < HISTORY_MAX; i++) {
             rows[i] = (uint16_t)(i + 1);
@@ -65,49 +63,103 @@ static struct psc_wire_snapshot *next_history_row(void) {
     if (rows_used >= history_max()) {
         thin();
     }
-    struct psc_wire_snapshot *row = row_at(rows[rows_used]);
-    rows_used += row != NULL;
-    return row;
+    uint32_t number = rows[rows_used];
+    bool there = psc_track_table_reach(PSC_CHUNK_SNAPSHOTS, number) != NULL;
+    rows_used += there;
+    return there ? number : 0;
 }
 
-static void fill_scratch(uint64_t now_ns) {
+static void ask(uint64_t now_ns) {
+    uint64_t start_ns = psc_os_monotonic_ns();
+    scratch.tracker_anon_bytes = psc_track_private_resident_bytes();
+    psc_track.host.describe_resident(&scratch);
+    scratch.flags |= PSC_SNAPSHOT_ASKED;
+    asked = scratch;
+    asking_ns = psc_os_monotonic_ns() - start_ns;
+    ask_after_ns = now_ns + asking_ns * COST_FACTOR_ASKING;
+}
+
+/* Between two questions what is absent, and what the tables take, is taken to stay as it is. */
+static void fill_resident(uint64_t now_ns, bool last) {
+    asking_ns = 0;
+    if (last || now_ns >= ask_after_ns) {
+        ask(now_ns);
+        return;
+    }
+    uint64_t absent = asked.committed_bytes > asked.resident_bytes ? asked.committed_bytes - asked.resident_bytes : 0;
+    scratch.resident_bytes = scratch.committed_bytes > absent ? scratch.committed_bytes - absent : 0;
+    scratch.metadata_resident_bytes = asked.metadata_resident_bytes;
+    scratch.tracker_anon_bytes = asked.tracker_anon_bytes;
+    scratch.large_rounding_bytes = asked.large_rounding_bytes;
+}
+
+static void fill_scratch(uint64_t now_ns, bool last) {
     struct psc_wire_counters *counters = &psc_track.header->counters;
     memset(&scratch, 0, sizeof scratch);
     scratch.time_ns = now_ns;
     scratch.clock_bytes = PSC_LOAD(&counters->clock_bytes);
     scratch.live_bytes = PSC_LOAD(&counters->live_bytes);
-    psc_track.host.describe(&scratch);
+    psc_track.host.describe(&scratch, &scratch_map);
     if (psc_track.interval != 0) {
         psc_track.host.count_untagged();
     }
-    scratch.rss_bytes = psc_track_proc_rss();
+    struct psc_track_rss rss = psc_track_proc_rss();
+    scratch.rss_bytes = rss.all;
+    scratch.shared_bytes = rss.shared;
+    scratch.trace_bytes = psc_track_file_used_bytes();
+    fill_resident(now_ns, last);
     scratch.tracker_bytes = psc_track_file_used_bytes() + psc_track_private_bytes();
     PSC_STORE(&counters->heap_metadata_bytes, scratch.metadata_bytes);
 }
 
+/* Where there is no room for it, the snapshot has none. */
+static void write_map(uint32_t number) {
+    struct psc_wire_map *map = psc_track_table_reach(PSC_CHUNK_MAPS, number);
+    if (map != NULL) {
+        __atomic_exchange_n(&map->sequence, 0, __ATOMIC_ACQ_REL);
+        map->slots = scratch_map.slots;
+        memcpy(map->cells, scratch_map.cells, sizeof map->cells);
+        PSC_STORE_RELEASE(&map->sequence, sequence + 1);
+    }
+}
+
 /* The sequence number makes the row valid. */
-static void write_row(struct psc_wire_snapshot *row, uint32_t flags) {
+static void write_row(uint32_t number, uint32_t flags) {
+    struct psc_wire_snapshot *row = psc_track_table_reach(PSC_CHUNK_SNAPSHOTS, number);
     if (row == NULL) {
         return;
     }
     __atomic_exchange_n(&row->sequence, 0, __ATOMIC_ACQ_REL); /* an exchange: what follows stays behind it */
-    scratch.flags = flags;
+    uint32_t asked_flag = scratch.flags & PSC_SNAPSHOT_ASKED;
+    scratch.flags = flags | asked_flag;
     memcpy(&row->time_ns, &scratch.time_ns, sizeof scratch - offsetof(struct psc_wire_snapshot, time_ns));
     PSC_STORE_RELEASE(&row->sequence, sequence + 1);
+    write_map(number);
+}
+
+static void write_history(uint32_t flags) {
+    uint32_t number = next_history_row();
+    if (number != 0) {
+        write_row(number, flags);
+    }
 }
 
 static void write_peak(void) {
-    write_row(row_at(0), PSC_SNAPSHOT_PEAK);
+    write_row(PEAK_ROW, PSC_SNAPSHOT_PEAK);
     PSC_STORE(&peak_taken_bytes, scratch.live_bytes);
 }
 
+/* Questions to the kernel and walks over tags are as rare as they have to be, not the snapshots. */
 static void count_cost(uint64_t start_ns) {
-    struct psc_wire_counters *counters = &psc_track.header->counters;
     uint64_t end_ns = psc_os_monotonic_ns();
-    uint64_t cost = end_ns - start_ns;
+    uint64_t cost = end_ns - start_ns - asking_ns;
     PSC_STORE(&earliest_ns, end_ns + cost * (psc_track.interval != 0 ? COST_FACTOR_SAMPLED : COST_FACTOR_EXACT));
+}
+
+static void finish(uint64_t start_ns) {
+    struct psc_wire_counters *counters = &psc_track.header->counters;
     PSC_STORE(&counters->snapshots_taken, ++sequence);
-    PSC_OWN_ADD(&counters->snapshot_ns, cost);
+    PSC_OWN_ADD(&counters->snapshot_ns, psc_os_monotonic_ns() - start_ns);
 }
 
 static bool is_peak_due(void) {
@@ -128,15 +180,17 @@ static void take_locked(uint64_t now_ns) {
     if (now_ns < earliest_ns || (!peak && !history)) {
         return; /* another thread took it */
     }
-    fill_scratch(now_ns);
+    fill_scratch(now_ns, false);
     if (peak) {
         write_peak();
     }
     if (history) {
-        write_row(next_history_row(), 0);
+        write_history(0);
         PSC_STORE(&history_due_ns, now_ns + interval_ns);
     }
     count_cost(start_ns);
+    psc_track_pins_walk(now_ns);
+    finish(start_ns);
 }
 
 void psc_track_snapshot_take_due(uint64_t now_ns) {
@@ -166,20 +220,22 @@ void psc_track_snapshot_take_last(void) {
     }
     uint64_t now_ns = psc_os_monotonic_ns();
     bool peak = is_peak_due();
-    fill_scratch(now_ns);
+    fill_scratch(now_ns, true);
     if (peak) {
         write_peak();
     }
-    write_row(next_history_row(), PSC_SNAPSHOT_LAST);
-    count_cost(now_ns);
+    write_history(PSC_SNAPSHOT_LAST);
+    finish(now_ns);
     psc_lock_release(&psc_track.locks.snapshot);
 }
 
 void psc_track_snapshot_reset(void) {
     earliest_ns = 0;
+    ask_after_ns = 0;
     history_due_ns = 0;
     peak_taken_bytes = 0;
     interval_ns = INTERVAL_FIRST_NS;
     sequence = 0;
     rows_used = 0;
+    psc_track_pins_reset();
 }

@@ -22,9 +22,12 @@ struct psc_track_host {
     uint32_t slot_bytes;
     uint32_t class_count;
     const uint32_t *class_bytes;
-    /* Fills the fields of a snapshot that the allocator knows (block, pinned, empty, cached, large, metadata, committed
-     * bytes, live and large blocks, occupancy, classes). Called without locks; may read racily. */
-    void (*describe)(struct psc_wire_snapshot *snapshot);
+    /* Fills the fields of a snapshot that the allocator knows (block, pinned, tail, empty, cached, large, metadata,
+     * committed bytes, live and large blocks, occupancy, classes), and of its map slots and cells. Called without locks; may read racily. */
+    void (*describe)(struct psc_wire_snapshot *snapshot, struct psc_wire_map *map);
+    /* Fills those that the kernel knows (resident, metadata_resident, large_rounding), and adds the resident pages of
+     * the library's own data to tracker_anon_bytes. Called for some snapshots, after `describe`. */
+    void (*describe_resident)(struct psc_wire_snapshot *snapshot);
     /* Of a sampled trace: psc_track_count_untagged() is to be called for each pool that has samples. Called before a
      * snapshot, without locks. */
     void (*count_untagged)(void);

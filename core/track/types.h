@@ -193,6 +193,8 @@ void *psc_track_table_add(enum psc_chunk_kind kind, uint32_t *index);
 /* An existing row; for tables of at most PSC_TRACK_TABLE_CHUNKS chunks. Any thread that has learnt the index. */
 void *psc_track_table_row(enum psc_chunk_kind kind, uint32_t index);
 uint32_t psc_track_table_count(enum psc_chunk_kind kind);
+/* The same for a row that need not exist yet; NULL: none. Under the table's lock. */
+void *psc_track_table_reach(enum psc_chunk_kind kind, uint32_t index);
 void psc_track_table_reset(void);
 extern const uint32_t psc_track_row_bytes[PSC_CHUNK_KINDS];
 
@@ -219,14 +221,20 @@ PSC_INLINE uint64_t psc_track_address_of(uint64_t *tags, uint32_t index, size_t 
 void psc_track_proc_describe(struct psc_wire_header *header);
 /* Opens /proc/self/statm for psc_track_proc_rss, on a descriptor that is out of the program's way. */
 void psc_track_proc_open(void);
-/* Resident bytes, 0 if not known. */
-uint64_t psc_track_proc_rss(void);
+/* Resident bytes of the process, those of files and shared memory among them; 0 if not known. */
+struct psc_track_rss {
+    uint64_t all;
+    uint64_t shared;
+};
+struct psc_track_rss psc_track_proc_rss(void);
 
 /* ---- private.c: memory of the tracker's own ------------------------------------------------------------------ */
 
 /* Zeroed, aligned to 64 bytes, never given back; NULL: none. */
 void *psc_track_private_get(size_t bytes);
 uint64_t psc_track_private_bytes(void);
+/* Of these, the bytes that are in memory. */
+uint64_t psc_track_private_resident_bytes(void);
 /* Gives all of it back: only in a child, for the parent's. */
 void psc_track_private_reset(void);
 
@@ -253,7 +261,7 @@ PSC_INLINE struct psc_track_known *psc_track_known_of(struct psc_track_thread *t
 /* Makes rows for modules of these frames that have none. Under the site lock. */
 void psc_track_module_note(const uint64_t *frames, uint32_t depth);
 
-/* ---- extent.c, event.c, snapshot.c --------------------------------------------------------------------------- */
+/* ---- extent.c, event.c, snapshot.c, pins.c ------------------------------------------------------------------- */
 
 void psc_track_extent_reset(void);
 /* Stores a thread's batch in the header. */
@@ -263,5 +271,9 @@ void psc_track_snapshot_reset(void);
 void psc_track_snapshot_take_due(uint64_t now_ns);
 /* Takes the last one. */
 void psc_track_snapshot_take_last(void);
+/* Walks all tags of an exact trace, if that is due. The caller holds the snapshot lock. At the end nothing is walked: the
+ * reader finds the same in the tags. */
+void psc_track_pins_walk(uint64_t now_ns);
+void psc_track_pins_reset(void);
 
 #endif

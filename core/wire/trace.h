@@ -36,6 +36,8 @@ enum psc_chunk_kind {
     PSC_CHUNK_EXTENTS,   /* struct psc_wire_extent, each with its tags behind it */
     PSC_CHUNK_ARENAS,    /* struct psc_wire_arena */
     PSC_CHUNK_SNAPSHOTS, /* struct psc_wire_snapshot */
+    PSC_CHUNK_MAPS,      /* struct psc_wire_map: row i belongs to row i of the snapshots */
+    PSC_CHUNK_PINS,      /* struct psc_wire_pins: row i is site i's */
     PSC_CHUNK_KINDS
 };
 
@@ -88,6 +90,15 @@ enum psc_stop_reason { PSC_STOP_NONE, PSC_STOP_DISK, PSC_STOP_MEMORY, PSC_STOP_S
 #define PSC_CLASSES_MAX 80 /* room for the heap's size classes; index PSC_CLASS_LARGE is large blocks */
 #define PSC_CLASS_LARGE (PSC_CLASSES_MAX - 1)
 
+/* Now and then all tags are walked, which tells what each site pins: see struct psc_wire_pins. Exact traces only. */
+struct psc_wire_walks {
+    uint64_t count;
+    uint64_t last_ns;
+    uint64_t worst_bytes; /* the most that was found pinned in all, as of the last time it rose by 3 % */
+    uint64_t worst_ns;
+    uint64_t window_ns; /* when the window before this one began: see low_before of an extent; 0: there is none */
+};
+
 struct psc_wire_header {
     char magic[8];
     uint32_t version;
@@ -116,6 +127,7 @@ struct psc_wire_header {
     struct psc_wire_counters counters;
     char exe[4096];  /* path, NUL-terminated */
     char argv[8192]; /* arguments, each NUL-terminated; cut off if longer */
+    struct psc_wire_walks walks;
 };
 
 /* ---- modules, sites, frames ------------------------------------------------------------------------------------ */
@@ -222,6 +234,10 @@ struct psc_wire_extent {
     uint32_t carved;      /* blocks ever handed out since the pool was made: pages beyond have not been touched by it */
     uint32_t untagged;    /* live blocks without a tag: made before recording began, or by the parent */
     uint32_t stale_pages; /* beyond the carved blocks, of 4 KiB: still there from an earlier pool of these slots */
+    /* The least that walks found pinned in it, in bytes: in this window, and in the one before. A window is an eighth of
+     * the run until it begins, or more. Both 0 of a pool that was made since. */
+    uint32_t low_now;
+    uint32_t low_before;
     uint64_t tags[];
 };
 
@@ -237,7 +253,11 @@ struct psc_wire_arena {
 
 /* ---- snapshots ------------------------------------------------------------------------------------------------- */
 
-enum psc_snapshot_flag { PSC_SNAPSHOT_PEAK = 1, PSC_SNAPSHOT_LAST = 2 };
+enum psc_snapshot_flag {
+    PSC_SNAPSHOT_PEAK = 1,
+    PSC_SNAPSHOT_LAST = 2,
+    PSC_SNAPSHOT_ASKED = 4, /* the kernel was asked which pages are in memory; else that is as of the last that was */
+};
 
 struct psc_wire_snapshot_class {
     uint32_t pools;
@@ -270,6 +290,40 @@ struct psc_wire_snapshot {
     uint32_t occupancy[PSC_OCCUPANCY_BINS]; /* pools by occupancy */
     uint32_t pad;
     struct psc_wire_snapshot_class classes[PSC_CLASSES_MAX];
+    /* Which parts of all that are in memory. 0: not known. */
+    uint64_t shared_bytes;            /* part of rss_bytes: of files and shared memory */
+    uint64_t resident_bytes;          /* part of committed_bytes */
+    uint64_t metadata_resident_bytes; /* part of metadata_bytes */
+    uint64_t tracker_anon_bytes;      /* of the tracker's tables outside the trace, and of the library's own data */
+    uint64_t trace_bytes;             /* of the trace: part of shared_bytes */
+    /* Parts of the figures above. */
+    uint64_t tail_bytes;           /* of pinned_bytes: behind the last carved block of each pool */
+    uint64_t large_rounding_bytes; /* of large_bytes: not requested; 0 in a sampled trace, where it is not known */
+};
+
+/* The arenas at the moment of a snapshot. Cell i stands for the slots [i * slots, (i + 1) * slots), counted from the
+ * first slot of the first arena on, arenas in the order of their rows. 0: free; 1: free, with pages that have not gone
+ * back; else what part of the pools' committed bytes is live: none at PSC_MAP_EMPTY, all at 255. Cells beyond the last
+ * are 0. */
+#define PSC_MAP_CELLS 2032
+#define PSC_MAP_CACHED 1
+#define PSC_MAP_EMPTY 2
+
+struct psc_wire_map {
+    uint64_t sequence; /* of the snapshot; 0: row not in use or being written (written last) */
+    uint32_t slots;    /* per cell, a power of two: as few as will do for all arenas */
+    uint32_t pad;
+    uint8_t cells[PSC_MAP_CELLS];
+};
+
+/* What a site pinned, as walks of all tags found it: of each pool's pinned bytes a part for each of its live blocks. */
+struct psc_wire_pins {
+    uint64_t sum; /* 2^16 times the bytes of the walk that is under way */
+    uint64_t now_bytes;
+    uint64_t worst_bytes; /* at the time of walks.worst_ns */
+    uint64_t
+        byte_ns_low; /* sum over all walks of now_bytes * nanoseconds since the walk before: a number of 128 bits */
+    uint64_t byte_ns_high;
 };
 
 /* The tables: TABLE(kind, name, type of its rows). */
@@ -281,7 +335,9 @@ struct psc_wire_snapshot {
     TABLE(BOOKS, "books", struct psc_wire_book)                                                                        \
     TABLE(EXTENTS, "extents", struct psc_wire_extent)                                                                  \
     TABLE(ARENAS, "arenas", struct psc_wire_arena)                                                                     \
-    TABLE(SNAPSHOTS, "snapshots", struct psc_wire_snapshot)
+    TABLE(SNAPSHOTS, "snapshots", struct psc_wire_snapshot)                                                            \
+    TABLE(MAPS, "maps", struct psc_wire_map)                                                                           \
+    TABLE(PINS, "pins", struct psc_wire_pins)
 
 /* Sizes of the rows by kind, as this version writes them to the header: for an array of PSC_CHUNK_KINDS. */
 #define PSC_WIRE_ROW_BYTES_ENTRY(kind, name, type) [PSC_CHUNK_##kind] = sizeof(type),
@@ -292,7 +348,8 @@ _Static_assert(sizeof(struct psc_wire_module) == 512, "rows divide a chunk");
 _Static_assert(sizeof(struct psc_wire_site) == 32, "wire format");
 _Static_assert(sizeof(struct psc_wire_row) == 192, "three cache lines");
 _Static_assert(sizeof(struct psc_wire_arena) == 128, "rows divide a chunk");
-_Static_assert(sizeof(struct psc_wire_extent) == 40, "wire format");
+_Static_assert(sizeof(struct psc_wire_extent) == 48, "wire format");
+_Static_assert(sizeof(struct psc_wire_map) == 2048, "rows divide a chunk");
 _Static_assert(sizeof(struct psc_wire_header) <= PSC_CHUNK_BYTES, "the header fits its chunk");
 
 #endif

@@ -458,8 +458,13 @@ struct pool {
 
 static struct pool pools[POOLS];
 
-static void describe(struct psc_wire_snapshot *snapshot) {
+static void describe(struct psc_wire_snapshot *snapshot, struct psc_wire_map *map) {
     snapshot->committed_bytes = 1;
+    (void)map;
+}
+
+static void describe_resident(struct psc_wire_snapshot *snapshot) {
+    (void)snapshot;
 }
 
 static void reregister(void) {
@@ -470,6 +475,7 @@ static const struct psc_track_host host = {.arena_bytes = 4u << 20,
                                            .class_count = POOLS,
                                            .class_bytes = class_bytes,
                                            .describe = describe,
+                                           .describe_resident = describe_resident,
                                            .reregister = reregister};
 
 static void begin_with_limit(uint32_t mebibytes) {

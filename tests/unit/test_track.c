@@ -66,10 +66,20 @@ struct truth {
     uint64_t free_bytes;
 };
 
-static void describe(struct psc_wire_snapshot *snapshot) {
+static void describe(struct psc_wire_snapshot *snapshot, struct psc_wire_map *map) {
     described++;
     snapshot->committed_bytes = 1000 + described;
     snapshot->metadata_bytes = 77;
+    map->slots = 1;
+    map->cells[0] = (uint8_t)described;
+}
+
+static void describe_resident(struct psc_wire_snapshot *snapshot) {
+    snapshot->resident_bytes = snapshot->committed_bytes - 100;
+    snapshot->tracker_anon_bytes += 1;
+}
+
+static void count_untagged(void) {
 }
 
 static void reregister(void) {
@@ -150,6 +160,8 @@ static const struct psc_track_host host = {
     .class_count = POOLS,
     .class_bytes = class_bytes,
     .describe = describe,
+    .describe_resident = describe_resident,
+    .count_untagged = count_untagged,
     .reregister = reregister,
 };
 
@@ -727,7 +739,7 @@ START_TEST(detached_extents_are_reused) {
         psc_track_detach(&tags);
         chunks = i == 0 ? psc_track.header->chunks_used : chunks;
     }
-    ck_assert_uint_le(psc_track.header->chunks_used, chunks + 1); /* one of snapshots */
+    ck_assert_uint_le(psc_track.header->chunks_used, chunks + 3); /* of snapshots, maps and pins */
     struct trace trace = read_trace_of(getpid());
     struct live live = count_live(&trace, 0);
     ck_assert_uint_eq(live.extents, 0);
@@ -1309,6 +1321,14 @@ START_TEST(history_is_thinned) {
 }
 END_TEST
 
+static void check_map(const struct trace *trace, const struct psc_wire_snapshot *snapshot, uint32_t index) {
+    const struct psc_wire_map *map = row_of(trace, PSC_CHUNK_MAPS, index);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->sequence, snapshot->sequence);
+    ck_assert_uint_eq(map->slots, 1);
+    ck_assert_uint_eq(map->cells[0], (uint8_t)described);
+}
+
 START_TEST(peak_and_last_snapshot) {
     struct truth truth = {0};
     begin();
@@ -1322,13 +1342,17 @@ START_TEST(peak_and_last_snapshot) {
     struct trace trace = read_trace_of(getpid());
     const struct psc_wire_snapshot *peak = row_of(&trace, PSC_CHUNK_SNAPSHOTS, 0);
     ck_assert_uint_ne(peak->sequence, 0);
-    ck_assert_uint_eq(peak->flags, PSC_SNAPSHOT_PEAK);
+    ck_assert_uint_eq(peak->flags & ~(uint32_t)PSC_SNAPSHOT_ASKED, PSC_SNAPSHOT_PEAK);
     ck_assert_uint_gt(peak->live_bytes, 0);
     ck_assert_uint_le(peak->live_bytes, trace.header->counters.peak_live_bytes);
     uint32_t last = 0;
     const struct psc_wire_snapshot *row;
     for (uint32_t i = 1; (row = row_of(&trace, PSC_CHUNK_SNAPSHOTS, i)) != NULL; i++) {
-        if (row->flags == PSC_SNAPSHOT_LAST) {
+        if (row->flags == (PSC_SNAPSHOT_LAST | PSC_SNAPSHOT_ASKED)) {
+            ck_assert_uint_eq(row->resident_bytes, row->committed_bytes - 100);
+            ck_assert_uint_gt(row->trace_bytes, 0);
+            ck_assert_uint_gt(row->tracker_anon_bytes, 4096);
+            check_map(&trace, row, i);
             ck_assert_uint_eq(row->live_bytes, 0);
             ck_assert_uint_eq(row->clock_bytes, truth.alloc_bytes);
             ck_assert_uint_gt(row->rss_bytes, 100000);
@@ -1342,10 +1366,92 @@ START_TEST(peak_and_last_snapshot) {
 }
 END_TEST
 
+/* ---- tests: walks -------------------------------------------------------------------------------------------- */
+
+static const struct psc_wire_pins *pins_of(const struct trace *trace, uint64_t site) {
+    return row_of(trace, PSC_CHUNK_PINS, (uint32_t)site);
+}
+
+/* Pools of 100 blocks of 100 bytes and more, a few of which live. Walks are as rare as they are dear, so that the clock is
+ * put forward by hours. */
+START_TEST(walks_charge_what_is_pinned) {
+    struct truth truth = {0};
+    const uint64_t hour = 3600000000000, block = class_bytes[3];
+    begin();
+    for (uint32_t i = 0; i < 2; i++) {
+        site_a(&pools[3], i, 10, &truth);
+    }
+    site_b(&pools[3], 2, 10, &truth);
+    uint64_t start = psc_os_monotonic_ns();
+    psc_track_snapshot_take_due(start + hour);
+    struct trace trace = read_trace_of(getpid());
+    uint64_t first_count = trace.header->walks.count; /* at the start there may have been one */
+    uint64_t site_of_a = psc_tag_site(pools[3].tags.tags[0]), site_of_b = psc_tag_site(pools[3].tags.tags[2]);
+    uint64_t pinned = psc_round_up(CAPACITY * block, 4096) - 3 * block;
+    ck_assert_uint_ge(first_count, 1);
+    ck_assert_uint_eq(trace.header->walks.worst_bytes, pinned);
+    ck_assert_uint_le(pinned - pins_of(&trace, site_of_a)->now_bytes - pins_of(&trace, site_of_b)->now_bytes, 2);
+    ck_assert_uint_eq(pins_of(&trace, site_of_a)->now_bytes, pinned * 2 / 3);
+    ck_assert_uint_eq(pins_of(&trace, site_of_a)->worst_bytes, pinned * 2 / 3);
+    drop_block(&pools[3], 0, &truth);
+    drop_block(&pools[3], 1, &truth);
+    drop_block(&pools[3], 2, &truth);
+    psc_track_snapshot_take_due(start + 2 * hour);
+    trace = read_trace_of(getpid());
+    ck_assert_uint_eq(trace.header->walks.count, first_count + 1);
+    ck_assert_uint_eq(pins_of(&trace, site_of_a)->now_bytes, 0); /* nobody keeps an empty pool */
+    ck_assert_uint_eq(pins_of(&trace, site_of_a)->worst_bytes, pinned * 2 / 3);
+    double hours = (double)pins_of(&trace, site_of_b)->byte_ns_low / (double)(pinned / 3) / (double)hour;
+    ck_assert_double_ge(hours, 0.99);
+    ck_assert_double_le(hours, 1.01);
+}
+END_TEST
+
+static const struct psc_wire_extent *extent_of_tags(const struct pool *pool) {
+    return (const void *)((const char *)pool->tags.tags - sizeof(struct psc_wire_extent));
+}
+
+/* A pool that is sparse at each walk of two windows, and one that is full at one of them. */
+START_TEST(walks_keep_the_lowest) {
+    struct truth truth = {0};
+    const uint64_t hour = 3600000000000;
+    begin();
+    site_a(&pools[3], 0, 10, &truth);
+    site_a(&pools[2], 0, 10, &truth);
+    uint64_t start = psc_os_monotonic_ns();
+    for (uint32_t i = 1; i <= 64; i++) {
+        for (uint32_t k = 1; k < CAPACITY && i == 63; k++) {
+            site_b(&pools[2], k, 10, &truth);
+        }
+        psc_track_snapshot_take_due(start + i * hour);
+        for (uint32_t k = 1; k < CAPACITY && i == 63; k++) {
+            drop_block(&pools[2], k, &truth);
+        }
+    }
+    struct trace trace = read_trace_of(getpid());
+    const struct psc_wire_extent *sparse = extent_of_tags(&pools[3]), *filled = extent_of_tags(&pools[2]);
+    ck_assert_uint_ne(trace.header->walks.window_ns, 0);
+    ck_assert_uint_eq(sparse->low_now, psc_round_up(CAPACITY * class_bytes[3], 4096) - class_bytes[3]);
+    ck_assert_uint_eq(sparse->low_before, sparse->low_now);
+    ck_assert_uint_lt(filled->low_now < filled->low_before ? filled->low_now : filled->low_before, 4096);
+}
+END_TEST
+
+START_TEST(walks_are_for_exact_traces) {
+    struct psc_options options = options_with(directory);
+    options.mode = PSC_MODE_SAMPLE;
+    options.interval = 1024;
+    begin_with(&options);
+    psc_track_snapshot_take_due(psc_os_monotonic_ns() + 3600000000000);
+    struct trace trace = read_trace_of(getpid());
+    ck_assert_uint_eq(trace.header->walks.count, 0);
+}
+END_TEST
+
 /* The program may close what it does not know, and open its own file in its place. */
 START_TEST(foreign_descriptor_is_not_read) {
     begin();
-    ck_assert_uint_gt(psc_track_proc_rss(), 0);
+    ck_assert_uint_gt(psc_track_proc_rss().all, 0);
     for (int fd = 64; fd < 2000; fd++) {
         int own = fcntl(fd, F_GETFD) >= 0 ? open("/proc/self/stat", O_RDONLY) : -1;
         if (own >= 0) {
@@ -1353,7 +1459,7 @@ START_TEST(foreign_descriptor_is_not_read) {
             close(own);
         }
     }
-    ck_assert_uint_eq(psc_track_proc_rss(), 0);
+    ck_assert_uint_eq(psc_track_proc_rss().all, 0);
 }
 END_TEST
 
@@ -1399,6 +1505,9 @@ static Suite *make_suite(void) {
     tcase_add_test(figures, arenas_are_mirrored);
     tcase_add_test(figures, history_is_thinned);
     tcase_add_test(figures, peak_and_last_snapshot);
+    tcase_add_test(figures, walks_charge_what_is_pinned);
+    tcase_add_test(figures, walks_keep_the_lowest);
+    tcase_add_test(figures, walks_are_for_exact_traces);
     tcase_add_test(figures, whole_span);
     tcase_add_test(processes, killed_means_kept);
     tcase_add_loop_test(processes, forked_child_has_its_own_trace, 0, (int)PSC_COUNT_OF(forks));

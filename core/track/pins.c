@@ -1,0 +1,189 @@
+/* Walks over all tags: what each site pins, over time. The reader finds what is pinned at the end from the same tags by
+ * itself; here is kept what they cannot tell it then: how it was before, and what stayed all the time. */
+#include "core/track/types.h"
+
+/* A walk is made at most every so many times its cost: a quarter of a percent of the time, beside the snapshots. */
+#define COST_FACTOR 400
+#define SHARE_SHIFT 16
+#define WINDOW_PART 8 /* of the run so far */
+#define WINDOW_WALKS 4
+#define WORST_RISE(bytes) ((bytes) / 33)
+
+static uint64_t earliest_ns;     /* [snapshot] */
+static uint64_t window_start_ns; /* [snapshot] */
+static uint32_t window_walks;    /* [snapshot] walks in this window */
+
+struct walk {
+    uint64_t pinned_bytes;
+    bool turn;    /* a new window begins */
+    bool stopped; /* there is no room for rows */
+};
+
+/* ---- one pool -------------------------------------------------------------------------------------------------- */
+
+/* The pool may be retired and made anew meanwhile: each field is read once, and what does not agree is left out. */
+struct pool {
+    const uint64_t *tags;
+    uint32_t capacity;
+    uint32_t live;
+    uint64_t pinned_bytes;
+};
+
+static uint32_t count_tags(const uint64_t *tags, uint32_t capacity) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < capacity; i++) {
+        count += PSC_LOAD(&tags[i]) != 0;
+    }
+    return count;
+}
+
+static uint64_t committed_bytes(const struct psc_wire_extent *extent, uint32_t carved, uint64_t block_bytes) {
+    uint64_t stale = (uint64_t)PSC_LOAD(&extent->stale_pages) * PSC_PAGE_BYTES;
+    uint64_t colour = PSC_LOAD(&extent->base) % PSC_PAGE_BYTES;
+    return carved == 0 ? stale : psc_round_up(colour + carved * block_bytes, PSC_PAGE_BYTES) + stale;
+}
+
+static struct pool look_at(const struct psc_wire_extent *extent, uint32_t room) {
+    uint32_t capacity = PSC_LOAD(&extent->capacity), carved = PSC_LOAD(&extent->carved);
+    struct pool pool = {.tags = extent->tags, .capacity = capacity < room ? capacity : room};
+    carved = carved < pool.capacity ? carved : pool.capacity;
+    pool.live = count_tags(pool.tags, carved) + PSC_LOAD(&extent->untagged);
+    uint64_t block_bytes = PSC_LOAD(&extent->block_bytes);
+    uint64_t committed = committed_bytes(extent, carved, block_bytes);
+    uint64_t live_bytes = pool.live * block_bytes;
+    pool.pinned_bytes = pool.live != 0 && committed > live_bytes ? committed - live_bytes : 0;
+    return pool;
+}
+
+static void charge(struct walk *walk, const struct pool *pool) {
+    uint64_t share = (pool->pinned_bytes << SHARE_SHIFT) / pool->live;
+    for (uint32_t i = 0; i < pool->capacity; i++) {
+        uint64_t tag = PSC_LOAD(&pool->tags[i]);
+        struct psc_wire_pins *row = tag != 0 ? psc_track_table_reach(PSC_CHUNK_PINS, psc_tag_site(tag)) : NULL;
+        if (row != NULL) {
+            row->sum += share;
+        } else if (tag != 0) {
+            walk->stopped = true;
+            return;
+        }
+    }
+}
+
+static void keep_lowest(struct psc_wire_extent *extent, uint64_t pinned_bytes, bool turn) {
+    uint32_t now = pinned_bytes < UINT32_MAX ? (uint32_t)pinned_bytes : UINT32_MAX;
+    uint32_t low = PSC_LOAD(&extent->low_now);
+    if (turn) {
+        PSC_STORE(&extent->low_before, low);
+        PSC_STORE(&extent->low_now, now);
+    } else if (now < low) {
+        PSC_STORE(&extent->low_now, now);
+    }
+}
+
+static void walk_extent(struct walk *walk, struct psc_wire_extent *extent, uint32_t room) {
+    struct pool pool = look_at(extent, room);
+    walk->pinned_bytes += pool.pinned_bytes;
+    keep_lowest(extent, pool.pinned_bytes, walk->turn);
+    if (pool.pinned_bytes != 0) {
+        charge(walk, &pool);
+    }
+}
+
+/* ---- all pools ------------------------------------------------------------------------------------------------- */
+
+static void walk_chunk(struct walk *walk, uint64_t offset) {
+    const uint64_t end = offset + PSC_CHUNK_BYTES;
+    while (offset + sizeof(struct psc_wire_extent) <= end && !walk->stopped) {
+        struct psc_wire_extent *extent = psc_track_at(offset);
+        uint8_t state = PSC_LOAD_ACQUIRE(&extent->state);
+        uint64_t bytes = (uint64_t)extent->words * sizeof(uint64_t);
+        if (state == PSC_EXTENT_END || bytes < sizeof *extent) {
+            return;
+        }
+        if (state == PSC_EXTENT_LIVE) {
+            walk_extent(walk, extent, (uint32_t)((bytes - sizeof *extent) / sizeof(uint64_t)));
+        }
+        offset += bytes;
+    }
+}
+
+static void walk_all(struct walk *walk) {
+    const uint8_t *directory = psc_track_at(PSC_CHUNK_BYTES);
+    uint32_t chunks = PSC_LOAD_ACQUIRE(&psc_track.header->chunks_used);
+    for (uint32_t i = PSC_FIRST_DATA_CHUNK; i < chunks; i++) {
+        if (PSC_LOAD_ACQUIRE(&directory[i]) == PSC_CHUNK_EXTENTS) {
+            walk_chunk(walk, (uint64_t)i * PSC_CHUNK_BYTES);
+        }
+    }
+}
+
+static void add_byte_ns(struct psc_wire_pins *row, uint64_t bytes, uint64_t ns) {
+    unsigned __int128 sum = (unsigned __int128)row->byte_ns_high << 64 | row->byte_ns_low;
+    sum += (unsigned __int128)bytes * ns;
+    PSC_STORE(&row->byte_ns_low, (uint64_t)sum);
+    PSC_STORE(&row->byte_ns_high, (uint64_t)(sum >> 64));
+}
+
+/* Of a stretch between two walks, what the second one found counts. */
+static void close_rows(uint64_t ns, bool worst) {
+    uint32_t count = psc_track_table_count(PSC_CHUNK_PINS);
+    for (uint32_t site = 0; site < count; site++) {
+        struct psc_wire_pins *row = psc_track_table_row(PSC_CHUNK_PINS, site);
+        uint64_t bytes = row->sum >> SHARE_SHIFT;
+        row->sum = 0;
+        PSC_STORE(&row->now_bytes, bytes);
+        if (worst) {
+            PSC_STORE(&row->worst_bytes, bytes);
+        }
+        if (bytes != 0) {
+            add_byte_ns(row, bytes, ns);
+        }
+    }
+}
+
+static bool is_turn(uint64_t now_ns) {
+    uint64_t run_ns = now_ns - psc_track.header->start_ns;
+    return window_walks >= WINDOW_WALKS && now_ns - window_start_ns >= run_ns / WINDOW_PART;
+}
+
+static void begin_window(uint64_t now_ns) {
+    struct psc_wire_walks *walks = &psc_track.header->walks;
+    PSC_STORE(&walks->window_ns, window_start_ns);
+    window_start_ns = now_ns;
+    window_walks = 0;
+}
+
+static void note_walk(const struct walk *walk, uint64_t now_ns) {
+    struct psc_wire_walks *walks = &psc_track.header->walks;
+    uint64_t before_ns = walks->count != 0 ? walks->last_ns : psc_track.header->start_ns;
+    bool worst = walk->pinned_bytes > walks->worst_bytes + WORST_RISE(walks->worst_bytes);
+    close_rows(now_ns - before_ns, worst);
+    if (worst) {
+        PSC_STORE(&walks->worst_bytes, walk->pinned_bytes);
+        PSC_STORE(&walks->worst_ns, now_ns);
+    }
+    PSC_STORE(&walks->last_ns, now_ns);
+    PSC_STORE(&walks->count, walks->count + 1);
+}
+
+void psc_track_pins_walk(uint64_t now_ns) {
+    if (psc_track.interval != 0 || now_ns < earliest_ns) {
+        return; /* of a sampled trace tags do not tell */
+    }
+    struct walk walk = {.turn = is_turn(now_ns)};
+    uint64_t start_ns = psc_os_monotonic_ns();
+    if (walk.turn) {
+        begin_window(now_ns);
+    }
+    window_walks++;
+    walk_all(&walk);
+    note_walk(&walk, now_ns);
+    uint64_t end_ns = psc_os_monotonic_ns();
+    earliest_ns = end_ns + (end_ns - start_ns) * COST_FACTOR;
+}
+
+void psc_track_pins_reset(void) {
+    earliest_ns = 0;
+    window_start_ns = 0;
+    window_walks = 0;
+}
