@@ -154,6 +154,22 @@ static void charge(struct psc_load_extents *extents, const struct psc_pool *pool
     }
 }
 
+/* Of what is pinned in the pool, what was free in it all the time; in the same shares. */
+static void charge_lasting(struct psc_load_extents *extents, uint64_t pinned_bytes) {
+    const struct psc_wire_extent *wire = extents->wire;
+    struct tally *tally = &extents->tally;
+    uint64_t low = wire->low_now < wire->low_before ? wire->low_now : wire->low_before;
+    uint64_t lasting = low < pinned_bytes ? low : pinned_bytes;
+    if (lasting == 0 || !psc_load_has_window(extents->load)) {
+        return;
+    }
+    psc_blame_share(tally->blames, tally->count, lasting);
+    for (size_t i = 0; i < tally->count; i++) {
+        extents->load->model->sites[tally->blames[i].site].lasting_bytes += tally->blames[i].charged_bytes;
+    }
+    extents->load->model->fragmentation.lasting_bytes += lasting;
+}
+
 static void count_pool(struct psc_model *model, const struct psc_pool *pool) {
     struct psc_fragmentation *sums = &model->fragmentation;
     struct psc_class *class = &model->classes[pool->class_index];
@@ -234,6 +250,7 @@ static void take_pool(struct psc_load_extents *extents) {
         take_samples(extents, &pool);
     } else {
         charge(extents, &pool);
+        charge_lasting(extents, pool.pinned_bytes);
         count_pool(model, &pool);
     }
     model->pools = psc_array_reserve(model->pools, model->pool_count + 1, &load->pool_capacity, sizeof(*model->pools));

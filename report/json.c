@@ -7,6 +7,7 @@
 #include "report/emit.h"
 #include "report/progress.h"
 #include "report/report.h"
+#include "report/rss.h"
 
 /* Rows of the tables below: a key and where its figure lies. */
 struct field {
@@ -33,6 +34,7 @@ static const struct field fragmentation_fields[] = {
     FIELD(psc_fragmentation, tail_bytes),       FIELD(psc_fragmentation, empty_pools_bytes),
     FIELD(psc_fragmentation, cached_bytes),     FIELD(psc_fragmentation, metadata_bytes),
     FIELD(psc_fragmentation, pinned_bytes),     FIELD(psc_fragmentation, large_bytes),
+    FIELD(psc_fragmentation, lasting_bytes),
 };
 
 static const struct field class_fields[] = {
@@ -49,10 +51,11 @@ static const struct field class_fields[] = {
 };
 
 static const struct field site_fields[] = {
-    FIELD(psc_site, alloc_count),     FIELD(psc_site, alloc_bytes),     FIELD(psc_site, free_count),
-    FIELD(psc_site, live_count),      FIELD(psc_site, live_bytes),      FIELD(psc_site, peak_live_count),
-    FIELD(psc_site, peak_live_bytes), FIELD(psc_site, pinned_bytes),    FIELD(psc_site, pinned_pools),
-    FIELD(psc_site, pinning_blocks),  FIELD(psc_site, temporary_count),
+    FIELD(psc_site, alloc_count),        FIELD(psc_site, alloc_bytes),     FIELD(psc_site, free_count),
+    FIELD(psc_site, live_count),         FIELD(psc_site, live_bytes),      FIELD(psc_site, peak_live_count),
+    FIELD(psc_site, peak_live_bytes),    FIELD(psc_site, pinned_bytes),    FIELD(psc_site, pinned_pools),
+    FIELD(psc_site, pinning_blocks),     FIELD(psc_site, temporary_count), FIELD(psc_site, lasting_bytes),
+    FIELD(psc_site, worst_pinned_bytes),
 };
 
 /* Of a site, what adds up: a pool may be pinned by several sites. */
@@ -185,6 +188,7 @@ static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
     psc_emit_open(emit, NULL, '{');
     psc_emit_number(emit, "id", site->id);
     EMIT_FIELDS(emit, site, site_fields);
+    psc_emit_real(emit, "pinned_byte_seconds", site->pinned_byte_ns / 1e9);
     emit_ranges(emit, site);
     psc_emit_open(emit, "lifetime_bytes", '{');
     emit_lifetime(emit, "p50", site->lifetime_p50);
@@ -276,12 +280,62 @@ static void emit_sites(struct psc_emit *emit, struct psc_model *model, const boo
     free(order);
 }
 
+static void emit_rss(struct psc_emit *emit, const struct psc_wire_snapshot *snapshot) {
+    struct psc_rss rss = snapshot != NULL ? psc_rss_of(snapshot) : (struct psc_rss){.known = false};
+    if (!rss.known) {
+        psc_emit_null(emit, "rss");
+        return;
+    }
+    psc_emit_open(emit, "rss", '{');
+    for (size_t i = 0; i < PSC_RSS_PART_COUNT; i++) {
+        psc_emit_number(emit, psc_rss_key(i), rss.parts[i]);
+    }
+    psc_emit_real(emit, "residue_bytes", (double)rss.residue_bytes);
+    psc_emit_number(emit, "rss_bytes", rss.rss_bytes);
+    psc_emit_close(emit, '{');
+}
+
+/* Of each class with pools: [block_bytes, pools, live_blocks, capacity_blocks, committed_bytes]. */
+static void emit_snapshot_classes(struct psc_emit *emit, const struct psc_model *model,
+                                  const struct psc_wire_snapshot *snapshot) {
+    psc_emit_open(emit, "classes", '[');
+    for (uint32_t i = 0; i < model->class_count; i++) {
+        const struct psc_wire_snapshot_class *class = &snapshot->classes[i];
+        if (class->pools != 0) {
+            psc_emit_open(emit, NULL, '[');
+            psc_emit_number(emit, NULL, model->classes[i].block_bytes);
+            psc_emit_number(emit, NULL, class->pools);
+            psc_emit_number(emit, NULL, class->live_blocks);
+            psc_emit_number(emit, NULL, class->capacity_blocks);
+            psc_emit_number(emit, NULL, (uint64_t) class->committed_pages * PSC_MODEL_PAGE_BYTES);
+            psc_emit_close(emit, '[');
+        }
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_walks(struct psc_emit *emit, const struct psc_walks *walks) {
+    psc_emit_open(emit, "walks", '{');
+    psc_emit_number(emit, "count", walks->count);
+    psc_emit_number(emit, "last_ns", walks->last_ns);
+    psc_emit_number(emit, "worst_pinned_bytes", walks->worst_bytes);
+    psc_emit_number(emit, "worst_ns", walks->worst_ns);
+    if (walks->has_window) {
+        psc_emit_number(emit, "window_ns", walks->window_ns);
+    } else {
+        psc_emit_null(emit, "window_ns");
+    }
+    psc_emit_close(emit, '{');
+}
+
 static void emit_snapshots(struct psc_emit *emit, const struct psc_model *model) {
     psc_emit_open(emit, "snapshots", '[');
     for (size_t i = 0; i < model->snapshot_count; i++) {
         psc_emit_open(emit, NULL, '{');
         EMIT_FIELDS(emit, &model->snapshots[i], snapshot_fields);
         emit_flag(emit, "peak", model->snapshots[i].flags, PSC_SNAPSHOT_PEAK);
+        emit_rss(emit, &model->snapshots[i]);
+        emit_snapshot_classes(emit, model, &model->snapshots[i]);
         psc_emit_close(emit, '{');
     }
     psc_emit_close(emit, '[');
@@ -313,6 +367,8 @@ void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
     psc_emit_open(&emit, "fragmentation", '{');
     EMIT_FIELDS(&emit, &model->fragmentation, fragmentation_fields);
     psc_emit_close(&emit, '{');
+    emit_rss(&emit, psc_rss_last(model));
+    emit_walks(&emit, &model->walks);
     emit_classes(&emit, model);
     emit_sites(&emit, model, chosen);
     emit_rest(&emit, model, chosen);

@@ -45,6 +45,7 @@ struct psc_load {
     size_t arena_capacity;
     size_t thread_capacity;
     size_t snapshot_capacity;
+    size_t map_capacity;
     uint32_t *frame_chunks; /* numbers of the chunks of frames that were read, ascending */
     size_t frame_chunk_count;
     size_t frame_chunk_capacity;
@@ -78,6 +79,12 @@ void psc_load_tables(struct psc_load *load);
 void psc_load_frame_modules(struct psc_load *load);
 void psc_load_books(struct psc_load *load);
 void psc_load_extents(struct psc_load *load);
+/* What walks of all tags found, and the pool maps. After the extents. */
+void psc_load_history(struct psc_load *load);
+/* Whether pools have been watched for long enough to tell what is lasting. */
+static inline bool psc_load_has_window(const struct psc_load *load) {
+    return load->header->walks.window_ns != 0;
+}
 
 /* The samples of a sampled trace. Begin comes before the books; then each sample that is live, with the free bytes that
  * it is charged with; last, all estimates, and the heap's own figures from its last snapshot. Begin and finish do

@@ -208,6 +208,7 @@ static void fill(struct psc_load *load) {
     psc_load_tables(load);
     psc_load_books(load);
     psc_load_extents(load);
+    psc_load_history(load);
     load->cached_bytes = cached_now(load);
     if (psc_model_is_sampled(model)) {
         psc_load_samples_finish(load);
@@ -270,9 +271,9 @@ void psc_model_close(struct psc_model *model) {
     for (size_t i = 0; i < model->note_count; i++) {
         free(model->notes[i].text);
     }
-    void *const arrays[] = {model->process.argv, model->modules,   model->sites,  model->by_live,
-                            model->by_pinned,    model->pools,     model->larges, model->arenas,
-                            model->threads,      model->snapshots, model->notes,  model->by_peak};
+    void *const arrays[] = {model->process.argv, model->modules, model->sites,  model->by_live, model->by_pinned,
+                            model->pools,        model->larges,  model->arenas, model->threads, model->snapshots,
+                            model->notes,        model->by_peak, model->maps};
     for (size_t i = 0; i < PSC_COUNT_OF(arrays); i++) {
         free(arrays[i]);
     }

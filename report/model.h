@@ -116,6 +116,7 @@ struct psc_fragmentation {
     uint64_t empty_pools_bytes;
     uint64_t cached_bytes;
     uint64_t pinned_bytes;
+    uint64_t lasting_bytes;  /* part of pinned_bytes = sum of site lasting_bytes; 0 if model.walks has no window */
     uint64_t large_bytes;    /* part of live_block_bytes: mapped by large blocks */
     uint64_t metadata_bytes; /* the heap's own tables: beside committed_bytes, not part of it */
 };
@@ -193,6 +194,10 @@ struct psc_site {
     uint64_t lifetime_p50;       /* bytes of the allocation clock, or PSC_LIFETIME_UNKNOWN */
     uint64_t lifetime_p90;
     uint64_t lifetime_p99;
+    /* As walks of all tags found it in the course of the run (see struct psc_walks). */
+    uint64_t lasting_bytes;      /* part of pinned_bytes: shares of what each pool had free all the time */
+    uint64_t worst_pinned_bytes; /* when most was pinned in all */
+    double pinned_byte_ns;       /* pinned bytes, summed over time */
     uint64_t first_clock;
     size_t skip_after; /* return addresses of `raw` behind which some are left out; 0: none are */
     struct psc_site_frames raw;
@@ -221,11 +226,33 @@ struct psc_large {
     uint32_t site; /* PSC_SITE_UNKNOWN: no tag */
 };
 
+/* What is pinned, in the course of the run: now and then the process walks all of its tags, and the end counts as a walk.
+ * Between two walks, what the later one found is taken to hold. All zero in a sampled trace.
+ *
+ * Of a pool, what it had free at each walk since window_ns is *lasting*: the least of what these found pinned in it, and
+ * what is now. The rest is *transient*: the pool was fuller, or not there at all. */
+struct psc_walks {
+    uint64_t count;
+    uint64_t last_ns;
+    uint64_t worst_bytes; /* the most that was pinned, and when */
+    uint64_t worst_ns;
+    bool has_window; /* false: it did not run for long enough to tell lasting from transient */
+    uint64_t window_ns;
+};
+
+/* The pools at the moment of a snapshot; see struct psc_wire_map for the cells. */
+struct psc_pool_map {
+    uint64_t sequence; /* of the snapshot */
+    uint32_t slots;    /* a cell */
+    uint8_t cells[PSC_MAP_CELLS];
+};
+
 enum psc_slot_state { PSC_SLOT_FREE, PSC_SLOT_POOL, PSC_SLOT_CACHED };
 
 /* Sorted by base. Its pools are model.pools[first_pool .. first_pool + pool_count - 1]. */
 struct psc_arena {
     uint64_t base;
+    uint32_t index;                 /* of its row: where in a pool map its slots stand */
     uint8_t slots[PSC_ARENA_SLOTS]; /* enum psc_slot_state */
     uint64_t cached_bytes;          /* of cached slots: pages not yet given back */
     size_t first_pool;
@@ -298,6 +325,9 @@ struct psc_model {
     size_t thread_count;
     struct psc_wire_snapshot *snapshots; /* sorted by time; time_ns since the start; the peak's has PSC_SNAPSHOT_PEAK */
     size_t snapshot_count;
+    struct psc_pool_map *maps; /* sorted by sequence */
+    size_t map_count;
+    struct psc_walks walks;
     struct psc_size_bucket sizes[PSC_SIZE_BUCKETS];
     struct psc_note *notes;
     size_t note_count;
@@ -318,6 +348,9 @@ void psc_model_symbolize(struct psc_model *model, struct psc_site *site);
 void psc_model_symbolize_top(struct psc_model *model, size_t top);
 /* Gives back the array of resolved frames of one site. */
 void psc_model_forget_frames(struct psc_site *site);
+
+/* The pool map of a snapshot, NULL if it has none. */
+const struct psc_pool_map *psc_model_map_of(const struct psc_model *model, const struct psc_wire_snapshot *snapshot);
 
 /* True of a trace with samples in place of all allocations. */
 static inline bool psc_model_is_sampled(const struct psc_model *model) {

@@ -170,7 +170,8 @@ static void write_memory(const struct page *page) {
         {sampled ? "free in pools" : "free blocks",
          sampled ? "that have a live block (pinned)" : "between live ones (pinned)", PSC_COLOR_PINNED,
          f->free_blocks_bytes},
-        {"pool ends", sampled ? "counted with those" : "behind the last block of a pool (pinned)", "#F0A070", f->tail_bytes},
+        {"pool ends", sampled ? "counted with those" : "behind the last block of a pool (pinned)", "#F0A070",
+         f->tail_bytes},
         {"empty pools", "without a live block", PSC_COLOR_EMPTY, f->empty_pools_bytes},
         {"cached", "free pages not yet given back", PSC_COLOR_CACHED, f->cached_bytes},
     };

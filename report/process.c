@@ -13,7 +13,8 @@ static void read_arguments(struct psc_model *model, const struct psc_wire_header
     memcpy(text, header->argv, sizeof(header->argv));
     size_t capacity = 0;
     char **argv = NULL;
-    const char *end = text + (header->argv_bytes < sizeof(header->argv) ? header->argv_bytes : sizeof(header->argv) - 1);
+    const char *end =
+        text + (header->argv_bytes < sizeof(header->argv) ? header->argv_bytes : sizeof(header->argv) - 1);
     for (char *at = text; at < end; at += strlen(at) + 1) {
         argv = psc_array_reserve(argv, model->process.argc + 1, &capacity, sizeof(*argv));
         argv[model->process.argc++] = at;

@@ -42,7 +42,8 @@ static const char help_text[] =
     "      --top=N          sites in each list (default: 10) and processes in the table (default: 20), the rest "
     "summed\n"
     "                       up; with json: only the sites that stand among the first N of a list (default: all)\n"
-    "      --embed          also write the names of all functions beside each trace, to TRACE.symbols, so that it reads\n"
+    "      --embed          also write the names of all functions beside each trace, to TRACE.symbols, so that it "
+    "reads\n"
     "                       the same on another machine\n"
     "  -h, --help           this text\n"
     "\n"
@@ -87,11 +88,13 @@ static int take_option(struct request *request, int option, char **argv) {
 }
 
 static int read_options(struct request *request, int argc, char **argv) {
-    static const struct option options[] = {
-        {"output", required_argument, NULL, 'o'}, {"format", required_argument, NULL, 'f'},
-        {"top", required_argument, NULL, 't'},    {"png", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {"embed", no_argument, NULL, 'e'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"top", required_argument, NULL, 't'},
+                                            {"png", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"embed", no_argument, NULL, 'e'},
+                                            {NULL, 0, NULL, 0}};
     int status = DONE;
     optind = 0; /* the launcher may have used getopt before */
     opterr = 0;

@@ -8,6 +8,7 @@
 #include "report/format.h"
 #include "report/log.h"
 #include "report/report.h"
+#include "report/rss.h"
 
 #define FRAMES_SHOWN 6
 #define FUNCTION_COLUMNS 44
@@ -149,10 +150,12 @@ static void write_memory(const struct psc_model *model, FILE *out) {
     write_pinned(model, out);
     write_part(out, "  empty pools", f->empty_pools_bytes, f->committed_bytes);
     write_part(out, "  free pages not yet given back (cached)", f->cached_bytes, f->committed_bytes);
-    fputs("beside it\n", out);
-    write_beside(out, "whole process, resident (RSS) at the last snapshot", model->totals.rss_bytes);
-    write_beside(out, "the heap's own tables", f->metadata_bytes);
-    write_beside(out, "the tracker's tables and the trace", model->totals.tracker_bytes);
+    if (psc_rss_last(model) == NULL) {
+        fputs("beside it\n", out);
+        write_beside(out, "whole process, resident (RSS) at the last snapshot", model->totals.rss_bytes);
+        write_beside(out, "the heap's own tables", f->metadata_bytes);
+        write_beside(out, "the tracker's tables and the trace", model->totals.tracker_bytes);
+    }
     fprintf(out, "peak: %s live, %s committed", BYTES(model->totals.peak_live_bytes),
             BYTES(model->totals.peak_committed_bytes));
     if (model->totals.peak_rss_bytes != 0) {
@@ -160,6 +163,7 @@ static void write_memory(const struct psc_model *model, FILE *out) {
     }
     fputc('\n', out);
     write_peak(model, out);
+    psc_rss_write(model, out);
 }
 
 /* ---- size classes ---------------------------------------------------------------------------------------------- */

@@ -310,6 +310,7 @@ static void arena_row(struct psc_load *load, const void *row, size_t index, uint
         psc_array_reserve(model->arenas, model->arena_count + 1, &load->arena_capacity, sizeof(*model->arenas));
     struct psc_arena *arena = &model->arenas[model->arena_count++];
     arena->base = wire->base;
+    arena->index = (uint32_t)index;
     for (unsigned i = 0; i < PSC_ARENA_SLOTS; i++) {
         arena->slots[i] = bit_of(wire->pooled, i)   ? PSC_SLOT_POOL
                           : bit_of(wire->cached, i) ? PSC_SLOT_CACHED
