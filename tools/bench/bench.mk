@@ -29,7 +29,7 @@ $(B)/bench/expressions: tools/bench/workloads/expressions.cc tools/bench/bench.m
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror -o $@ $<
 
-.PHONY: bench bench-instructions bench-programs bench-track
+.PHONY: bench bench-instructions bench-programs bench-report bench-track
 
 runs = $(if $(RUNS),--runs=$(RUNS))
 
@@ -46,3 +46,7 @@ bench-instructions:
 bench-track:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs build/release/bench/expressions
 	@tools/bench/track --build=build/release --bench='$(TRACK)' $(runs) --scale=$(SCALE) $(if $(LONG),--long)
+
+bench-report:
+	@$(MAKE) --no-print-directory MODE=release all bench-programs
+	@tools/bench/report --build=build/release $(runs) --scale=$(SCALE)

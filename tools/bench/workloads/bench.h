@@ -14,7 +14,7 @@
 /*
  * X(name, counts, help). counts: `both` enters the means of time and of memory; `figures` is run for the figures it
  * prints alone, since its time and its peak say nothing of the allocator; `track` shows what tracking costs, and is no
- * part of the comparison of allocators.
+ * part of the comparison of allocators; `report` makes a trace to be read.
  */
 #define BENCH_WORKLOADS(X)                                                                                             \
     X(pairs, both, "malloc and free at once, 16 B to 1 KiB, beside a block of each size that stays")                   \
@@ -45,7 +45,8 @@
     X(live_blocks, track, "5,000,000 blocks of 32 to 256 B, held")                                                     \
     X(events, track, "100,000 blocks of 16 to 512 B, 50,000,000 times one replaced: 10^8 events")                      \
     X(units_one, track, "16,000,000 replacements among 2,000 blocks, in four units one after another")                 \
-    X(units_four, track, "the same, each unit in a thread of its own")
+    X(units_four, track, "the same, each unit in a thread of its own")                                                  \
+    X(many_sites, report, "10,000,000 blocks of 16 to 128 B from 131,072 stacks, a quarter freed, the rest held")
 
 /* scale: 1 is the usual amount of work, and of memory where the shape has an amount of its own. */
 #define BENCH_DECLARE(name, counts, help) uint64_t bench_##name(double scale);
