@@ -82,9 +82,9 @@ uint64_t *psc_track_attach(struct psc_tags *tags, uint32_t class_index, uint64_t
     struct psc_wire_extent *extent = take(capacity);
     if (extent != NULL) {
         extent->class_index = (uint16_t)class_index;
-        extent->base = base;
-        extent->block_bytes = block_bytes;
-        extent->capacity = capacity;
+        PSC_STORE(&extent->base, base);
+        PSC_STORE(&extent->block_bytes, block_bytes);
+        PSC_STORE(&extent->capacity, capacity);
         PSC_STORE(&extent->carved, carved);
         PSC_STORE(&extent->stale_pages, 0);
         PSC_STORE(&extent->untagged, untagged);
@@ -107,9 +107,14 @@ static bool is_attached(const struct psc_tags *tags) {
 
 /* Tags of blocks whose free was lost are still set: none may reach the next pool. */
 static void put_back(struct psc_wire_extent *extent) {
-    memset(extent->tags, 0, (extent->carved < extent->capacity ? extent->carved : extent->capacity) * WORD_BYTES);
+    uint32_t carved = extent->carved < extent->capacity ? extent->carved : extent->capacity;
+    for (uint32_t i = 0; i < carved; i++) {
+        if (extent->tags[i] != 0) {
+            PSC_STORE(&extent->tags[i], 0); /* a walk may be looking */
+        }
+    }
     psc_lock_take(&psc_track.locks.extent);
-    extent->base = free_extents[extent->capacity];
+    PSC_STORE(&extent->base, free_extents[extent->capacity]);
     free_extents[extent->capacity] = (uint64_t)((char *)extent - (char *)psc_track.header);
     psc_lock_release(&psc_track.locks.extent);
 }

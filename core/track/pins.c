@@ -96,10 +96,10 @@ static void walk_chunk(struct walk *walk, uint64_t offset) {
     while (offset + sizeof(struct psc_wire_extent) <= end && !walk->stopped) {
         struct psc_wire_extent *extent = psc_track_at(offset);
         uint8_t state = PSC_LOAD_ACQUIRE(&extent->state);
-        uint64_t bytes = (uint64_t)extent->words * sizeof(uint64_t);
-        if (state == PSC_EXTENT_END || bytes < sizeof *extent) {
+        if (state == PSC_EXTENT_END) {
             return;
         }
+        uint64_t bytes = (uint64_t)extent->words * sizeof(uint64_t);
         if (state == PSC_EXTENT_LIVE) {
             walk_extent(walk, extent, (uint32_t)((bytes - sizeof *extent) / sizeof(uint64_t)));
         }
