@@ -14,10 +14,10 @@ $(B)/bench/workloads: $(BENCH_SOURCES) $(wildcard tools/bench/workloads/*.h) too
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $(BENCH_SOURCES)
 
-$(B)/bench/measure: tools/bench/measure.c tools/bench/bench.mk
+$(B)/bench/measure: tools/bench/measure.c tools/footprint.c tools/footprint.h tools/bench/bench.mk
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BENCH_CFLAGS) -static -o $@ $<
+	$(Q)$(CC) $(BENCH_CFLAGS) -static -o $@ tools/bench/measure.c tools/footprint.c
 
 $(B)/bench/count: tools/bench/count.c tools/bench/workloads/depth.h tools/bench/bench.mk
 	$(call say,CC,$@)

@@ -11,79 +11,16 @@
  * process that it was forked from, and because a sample is to cost little.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-struct memory {
-    uint64_t pages, peak_pages, last_pages; /* of the newest sample, of the largest, of the last that was not 0 */
-    double page_us;                         /* integral over time */
-    uint64_t since_us, samples;
-};
-
-static uint64_t now_us(void) {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* Returns text, empty if the file cannot be read. */
-static const char *slurp(const char *path, char *text, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : read(fd, text, size - 1);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    text[got > 0 ? got : 0] = 0;
-    return text;
-}
-
-/* Resident pages of pid and of the descendants that its processes' first threads started. */
-static uint64_t tree_pages(long pid, int depth) {
-    char path[64], text[4096];
-    uint64_t pages = 0;
-    char *at;
-
-    snprintf(path, sizeof path, "/proc/%ld/statm", pid);
-    at = strchr(slurp(path, text, sizeof text), ' ');
-    if (at) {
-        pages = strtoull(at, NULL, 10);
-    }
-    if (depth == 0) {
-        return pages;
-    }
-    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", pid, pid);
-    for (at = (char *)slurp(path, text, sizeof text); *at >= '0' && *at <= '9'; at += strspn(at, " ")) {
-        pages += tree_pages(strtol(at, &at, 10), depth - 1);
-    }
-    return pages;
-}
-
-/* What was there at the last sample is taken to have been there until now. */
-static void sample(struct memory *memory, pid_t pid) {
-    uint64_t now = now_us();
-
-    memory->page_us += (double)memory->pages * (double)(now - memory->since_us);
-    memory->since_us = now;
-    memory->pages = tree_pages(pid, 4);
-    memory->samples++;
-    if (memory->pages > memory->peak_pages) {
-        memory->peak_pages = memory->pages;
-    }
-    if (memory->pages) {
-        memory->last_pages = memory->pages;
-    }
-}
+#include "tools/footprint.h"
 
 static uint64_t us_of(struct timeval time) {
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
@@ -93,7 +30,8 @@ static uint64_t max(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-static int write_results(const char *path, const struct memory *memory, const struct rusage *used, uint64_t wall) {
+static int write_results(const char *path, const struct psc_footprint *memory, const struct rusage *used,
+                         uint64_t wall) {
     uint64_t page_kib = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
     FILE *out = fopen(path, "w");
 
@@ -131,20 +69,20 @@ static void doze(const sigset_t *child_ended, long interval_us) {
 }
 
 static int watch(pid_t child, const sigset_t *child_ended, char **argv) {
-    uint64_t start = now_us(), deadline = start + strtoull(argv[3], NULL, 10) * 1000000;
-    struct memory memory = {.since_us = start};
+    uint64_t start = psc_footprint_now_us(), deadline = start + strtoull(argv[3], NULL, 10) * 1000000;
+    struct psc_footprint memory = {.since_us = start};
     struct rusage used;
     int status, late = 0;
 
     while (wait4(child, &status, WNOHANG, &used) == 0) {
-        if (!late && now_us() > deadline) {
+        if (!late && psc_footprint_now_us() > deadline) {
             late = 1;
             kill(-child, SIGKILL);
         }
-        sample(&memory, child);
+        psc_footprint_sample(&memory);
         doze(child_ended, strtol(argv[2], NULL, 10));
     }
-    sample(&memory, child);
+    psc_footprint_sample(&memory);
     if (write_results(argv[1], &memory, &used, memory.since_us - start)) {
         perror(argv[1]);
         return 125;
