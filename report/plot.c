@@ -106,13 +106,12 @@ static void write_quoted(FILE *script, const char *text) {
 /* Of a sampled trace every title says so. */
 static void write_title(FILE *script, const struct psc_figure *figure) {
     char title[400];
-    const struct psc_sampling *sampling = &figure->model->sampling;
-    if (!psc_model_is_sampled(figure->model)) {
+    if (figure->model == NULL || !psc_model_is_sampled(figure->model)) {
         write_quoted(script, figure->title);
         return;
     }
     snprintf(title, sizeof(title), "%s (sampled, one in %s)", figure->title,
-             psc_format_bytes(sampling->interval_bytes).s);
+             psc_format_bytes(figure->model->sampling.interval_bytes).s);
     write_quoted(script, title);
 }
 
@@ -207,17 +206,15 @@ static enum outcome run_script(struct drawing *drawing) {
 /* ---- the plots --------------------------------------------------------------------------------------------------- */
 
 /* -1: a file could not be written. */
-static int finish(struct drawing *drawing, struct psc_plots *plots) {
+static int finish(struct drawing *drawing, bool *gnuplot_missing) {
     if (write_data(drawing) != 0) {
         return -1;
     }
     enum outcome outcome = run_script(drawing);
     drawing->plot->drawn = outcome == DRAWN;
     if (outcome == NO_GNUPLOT) {
-        plots->gnuplot_missing = true;
+        *gnuplot_missing = true;
         psc_figure_leave_out(&drawing->figure, NO_GNUPLOT_REASON);
-        fputs("poolscope report: gnuplot not found: plots are left out; install it with: apt-get install gnuplot-nox\n",
-              stderr);
     }
     if (outcome != DRAWN) {
         remove_files(drawing);
@@ -225,7 +222,7 @@ static int finish(struct drawing *drawing, struct psc_plots *plots) {
     return 0;
 }
 
-static int draw(struct drawing *drawing, struct psc_plots *plots, bool (*make)(struct psc_figure *)) {
+static int draw(struct drawing *drawing, bool *gnuplot_missing, bool (*make)(struct psc_figure *)) {
     int status = -1;
     drawing->figure.data = open_memstream(&drawing->data, &drawing->data_bytes);
     drawing->figure.script = open_memstream(&drawing->script, &drawing->script_bytes);
@@ -233,7 +230,7 @@ static int draw(struct drawing *drawing, struct psc_plots *plots, bool (*make)(s
     if (drawing->figure.data != NULL && drawing->figure.script != NULL) {
         bool made = make(&drawing->figure);
         bool good = fflush(drawing->figure.data) == 0 && fflush(drawing->figure.script) == 0;
-        status = !good ? -1 : made ? finish(drawing, plots) : 0;
+        status = !good ? -1 : made ? finish(drawing, gnuplot_missing) : 0;
     }
     if (drawing->figure.data != NULL) {
         fclose(drawing->figure.data);
@@ -243,6 +240,40 @@ static int draw(struct drawing *drawing, struct psc_plots *plots, bool (*make)(s
     }
     free(drawing->data);
     free(drawing->script);
+    return status;
+}
+
+static struct drawing drawing_of(struct psc_plot *plot, int dir_fd, bool png) {
+    return (struct drawing){
+        .figure = {.name = plot->name,
+                   .title = plot->title,
+                   .width = 1000,
+                   .height = 440,
+                   .reason = plot->reason,
+                   .reason_room = sizeof(plot->reason)},
+        .plot = plot,
+        .dir_fd = dir_fd,
+        .png = png,
+    };
+}
+
+static void close_keeping_errno(int fd) {
+    int error = errno;
+    close(fd);
+    errno = error;
+}
+
+int psc_figure_draw(struct psc_plot *plot, bool (*make)(struct psc_figure *), const void *subject, const char *dir,
+                    bool png) {
+    bool gnuplot_missing = false;
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        return -1;
+    }
+    struct drawing drawing = drawing_of(plot, dir_fd, png);
+    drawing.figure.subject = subject;
+    int status = draw(&drawing, &gnuplot_missing, make);
+    close_keeping_errno(dir_fd);
     return status;
 }
 
@@ -259,30 +290,23 @@ int psc_plot_draw(struct psc_model *model, const char *dir, bool png, struct psc
     memcpy(plots->items, rows, sizeof(rows));
     for (size_t i = 0; dir_fd >= 0 && status == 0 && i < PSC_PLOT_COUNT; i++) {
         struct psc_plot *plot = &plots->items[i];
-        struct drawing drawing = {
-            .figure = {.model = model,
-                       .name = plot->name,
-                       .title = plot->title,
-                       .width = 1000,
-                       .height = 440,
-                       .reason = plot->reason,
-                       .reason_room = sizeof(plot->reason)},
-            .plot = plot,
-            .dir_fd = dir_fd,
-            .png = png,
-        };
+        struct drawing drawing = drawing_of(plot, dir_fd, png);
+        drawing.figure.model = model;
         if (plots->gnuplot_missing) {
             psc_figure_leave_out(&drawing.figure, NO_GNUPLOT_REASON);
             remove_files(&drawing);
         } else {
-            status = draw(&drawing, plots, makers[i]);
+            status = draw(&drawing, &plots->gnuplot_missing, makers[i]);
+            if (plots->gnuplot_missing) {
+                fputs("poolscope report: gnuplot not found: plots are left out; install it with: apt-get install "
+                      "gnuplot-nox\n",
+                      stderr);
+            }
         }
     }
     if (dir_fd < 0) {
         return -1;
     }
-    int error = errno;
-    close(dir_fd);
-    errno = error;
+    close_keeping_errno(dir_fd);
     return status;
 }

@@ -1,4 +1,4 @@
-/* What the figures are made with: for plot.c and the files of figures only. */
+/* What the figures are made with: for plot.c and the files of figures only, those of tools among them. */
 #ifndef PSC_REPORT_PLOT_FIGURE_H
 #define PSC_REPORT_PLOT_FIGURE_H
 
@@ -7,6 +7,7 @@
 
 #include "core/base/compiler.h"
 #include "report/model.h"
+#include "report/plot.h"
 
 /* Colours that stay apart for colour-blind eyes (Okabe and Ito), by what they stand for in every plot. */
 #define PSC_COLOR_LIVE "#0072B2"
@@ -23,7 +24,8 @@
     " 75 '#35b779', 88 '#b5de2b', 100 '#fde725')\nset cbrange [0:100]\n"
 
 struct psc_figure {
-    struct psc_model *model;
+    struct psc_model *model; /* NULL in a figure that is not of a trace, which has a subject */
+    const void *subject;
     const char *name;     /* the data file is NAME.tsv */
     const char *title;    /* may be replaced */
     char title_text[256]; /* for a title that is put together */
@@ -40,6 +42,11 @@ PSC_PRINTF(2, 3) bool psc_figure_leave_out(struct psc_figure *figure, const char
 
 /* Writes `text` as one field of the .tsv, which is data to gnuplot and to a spreadsheet. */
 void psc_figure_field(FILE *data, const char *text);
+
+/* Draws a picture that is not of a trace, of `subject`. Name and title of the plot are set by the caller; sets `drawn`, or
+ * `reason`. -1 and errno if the files could not be written. */
+int psc_figure_draw(struct psc_plot *plot, bool (*make)(struct psc_figure *), const void *subject, const char *dir,
+                    bool png);
 
 /* Each writes data and script and returns true, or leaves the plot out. */
 bool psc_figure_memory(struct psc_figure *figure);

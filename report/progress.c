@@ -9,11 +9,12 @@
 #define STEP_NS 100000000u
 
 static struct {
+    const char *command;
     bool asked;
     bool terminal;
     bool shown;
     uint64_t next_ns;
-} line;
+} line = {.command = "report"};
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -30,6 +31,10 @@ static bool wanted(void) {
     return line.terminal;
 }
 
+void psc_progress_command(const char *command) {
+    line.command = command;
+}
+
 void psc_progress_show(const char *what, uint64_t done, uint64_t total) {
     if (!wanted() || total == 0) {
         return;
@@ -38,7 +43,7 @@ void psc_progress_show(const char *what, uint64_t done, uint64_t total) {
     if (now >= line.next_ns) {
         line.next_ns = now + STEP_NS;
         line.shown = true;
-        fprintf(stderr, "\rpoolscope report: %s %3.0f %%", what, 100.0 * (double)done / (double)total);
+        fprintf(stderr, "\r\033[Kpoolscope %s: %s %3.0f %%", line.command, what, 100.0 * (double)done / (double)total);
         fflush(stderr);
     }
 }
