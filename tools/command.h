@@ -4,6 +4,7 @@
 #define PSC_TOOLS_COMMAND_H
 
 int psc_run_main(int argc, char **argv);
+int psc_compare_main(int argc, char **argv);
 
 /* How the user called poolscope, for lines that they may type in next. */
 const char *psc_command_self(void);

@@ -207,9 +207,13 @@ static const char *why_file(const char *path, int scripts_left) {
     return why;
 }
 
-const char *psc_outcome_why_nothing(const char *command) {
+const char *psc_outcome_why_not_loaded(const char *command) {
     char path[PATH_MAX];
-    const char *why = find_program(command, path) ? why_file(path, 4) : NULL;
+    return find_program(command, path) ? why_file(path, 4) : NULL;
+}
+
+const char *psc_outcome_why_nothing(const char *command) {
+    const char *why = psc_outcome_why_not_loaded(command);
     return why != NULL ? why
                        : "no trace could be written, or it ended before its first line, or it dropped LD_PRELOAD "
                          "(verbose=on tells more)";

@@ -15,8 +15,10 @@ struct psc_outcome {
  * whose name % directives stand for anything. */
 void psc_outcome_find(struct psc_outcome *outcome, const char *out, uint64_t since_ns);
 
-/* Why a program named `command` (looked up along PATH) cannot have been seen, as the end of a sentence. Never NULL;
- * static memory. */
+/* Why the loader brings no library into a program named `command` (looked up along PATH), as the end of a sentence; NULL
+ * if nothing speaks against it. Static memory. */
+const char *psc_outcome_why_not_loaded(const char *command);
+/* The same, but never NULL: why nothing was recorded. */
 const char *psc_outcome_why_nothing(const char *command);
 
 #endif

@@ -18,6 +18,7 @@ static const struct command {
 } commands[] = {
     {"run", psc_run_main, "[--name=value ...] [--] CMD ARG...", "runs CMD and records what it allocates"},
     {"report", psc_report_main, "[TRACE...] [-o DIR]", "says where the memory is; with -o, writes a page"},
+    {"compare", psc_compare_main, "[OPTION...] [--] CMD ARG...", "runs CMD under several allocators, side by side"},
     {"help", help_main, "[COMMAND]", "shows this, or how to use COMMAND"},
 };
 
@@ -48,7 +49,7 @@ static int refuse(const char *name) {
 static void print_usage(FILE *file) {
     fputs("Shows which lines of a program hold its memory, and which keep free memory from going back.\n\n", file);
     for (size_t i = 0; i < PSC_COUNT_OF(commands); i++) {
-        fprintf(file, "  poolscope %-6s %-36s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(file, "  poolscope %-7s %-36s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     }
     fputs("\npoolscope COMMAND --help says more; so does man poolscope.\n", file);
 }

@@ -126,7 +126,7 @@ bool psc_settings_names_files(const char *out) {
            (length >= sizeof(suffix) - 1 && strcmp(out + length - (sizeof(suffix) - 1), suffix) == 0);
 }
 
-static bool prepend_library(const char *library) {
+bool psc_settings_preload(const char *library) {
     const char *others = getenv("LD_PRELOAD");
     if (others == NULL || others[0] == '\0') {
         return setenv("LD_PRELOAD", library, 1) == 0;
@@ -143,7 +143,7 @@ static bool prepend_library(const char *library) {
 bool psc_settings_apply(const struct psc_settings *settings, const char *out) {
     char *text = strdup(settings->text);
     bool done = text != NULL && append(&text, "out", out) && setenv("POOLSCOPE", text, 1) == 0 &&
-                prepend_library(settings->library);
+                psc_settings_preload(settings->library);
     free(text);
     return done;
 }

@@ -26,6 +26,9 @@ bool psc_settings_names_files(const char *out);
 /* Finds libpoolscope.so: POOLSCOPE_LIB, or near the running poolscope. False: said why on stderr. */
 bool psc_settings_find_library(struct psc_settings *settings);
 
+/* Puts `library` before what LD_PRELOAD of this process has. False with errno set. */
+bool psc_settings_preload(const char *library);
+
 /* Sets POOLSCOPE and LD_PRELOAD of this process. False with errno set. */
 bool psc_settings_apply(const struct psc_settings *settings, const char *out);
 
