@@ -6,32 +6,9 @@
 #include "report/format.h"
 #include "report/plot_figure.h"
 #include "report/plot_text.h"
+#include "report/slots.h"
 
 /* ---- pools by occupancy ------------------------------------------------------------------------------------------ */
-
-static uint32_t live_blocks(const struct psc_pool *pool) {
-    return pool->tagged + pool->untagged;
-}
-
-/* A sampled trace has only the pools that had a sample; the last snapshot counted all. */
-static void count_pools_of_snapshot(const struct psc_model *model, uint64_t bins[PSC_OCCUPANCY_BINS]) {
-    for (size_t i = 0; i < PSC_OCCUPANCY_BINS && model->snapshot_count != 0; i++) {
-        bins[i] = model->snapshots[model->snapshot_count - 1].occupancy[i];
-    }
-}
-
-static void count_pools(const struct psc_model *model, uint64_t bins[PSC_OCCUPANCY_BINS]) {
-    if (psc_model_is_sampled(model)) {
-        count_pools_of_snapshot(model, bins);
-        return;
-    }
-    for (size_t i = 0; i < model->pool_count; i++) {
-        uint64_t live = live_blocks(&model->pools[i]);
-        uint64_t capacity = model->pools[i].capacity == 0 ? 1 : model->pools[i].capacity;
-        uint64_t bin = (live * 10 + capacity - 1) / capacity;
-        bins[bin < PSC_OCCUPANCY_BINS ? bin : PSC_OCCUPANCY_BINS - 1]++;
-    }
-}
 
 static const uint32_t *peak_bins(const struct psc_model *model) {
     for (size_t i = 0; i < model->snapshot_count; i++) {
@@ -55,7 +32,7 @@ bool psc_figure_pools(struct psc_figure *figure) {
     uint64_t end[PSC_OCCUPANCY_BINS] = {0};
     const uint32_t *peak = peak_bins(figure->model);
     uint64_t sum = 0;
-    count_pools(figure->model, end);
+    psc_slots_count_pools(figure->model, end);
     for (size_t i = 0; i < PSC_OCCUPANCY_BINS; i++) {
         sum += end[i] + (peak != NULL ? peak[i] : 0);
     }
@@ -83,14 +60,6 @@ bool psc_figure_pools(struct psc_figure *figure) {
 /* ---- arena map --------------------------------------------------------------------------------------------------- */
 
 #define ARENA_ROWS 48
-
-/* Unsampled: of a pool that had no sample, all that a sampled trace tells is where it is. */
-enum cell_kind { CELL_FREE, CELL_CACHED, CELL_EMPTY, CELL_POOL, CELL_UNSAMPLED };
-
-struct cell {
-    uint8_t kind; /* enum cell_kind */
-    uint8_t percent;
-};
 
 struct row {
     size_t arena;
@@ -133,44 +102,16 @@ static size_t choose_rows(const struct psc_model *model, struct row *rows) {
     return ARENA_ROWS;
 }
 
-/* A pool's memory begins at its first slot and may take several. */
-static void fill_pool(const struct psc_model *model, const struct psc_arena *arena, const struct psc_pool *pool,
-                      struct cell *cells) {
-    uint64_t bytes = (uint64_t)pool->capacity * pool->block_bytes;
-    uint64_t offset = pool->base - arena->base;
-    uint64_t last = bytes == 0 ? offset : offset + bytes - 1;
-    uint32_t live = live_blocks(pool);
-    uint32_t capacity = pool->capacity == 0 ? 1 : pool->capacity;
-    uint64_t share = (uint64_t)live * 100 / capacity;
-    for (uint64_t slot = offset / model->slot_bytes; slot <= last / model->slot_bytes && slot < PSC_ARENA_SLOTS;
-         slot++) {
-        cells[slot].kind = live == 0 ? CELL_EMPTY : CELL_POOL;
-        cells[slot].percent = (uint8_t)(share > 100 ? 100 : share);
-    }
-}
-
-static void fill_cells(const struct psc_model *model, const struct psc_arena *arena, struct cell *cells) {
-    for (size_t slot = 0; slot < PSC_ARENA_SLOTS; slot++) {
-        bool pooled = arena->slots[slot] == PSC_SLOT_POOL; /* by a large block, unless a pool is found below */
-        uint8_t kind = psc_model_is_sampled(model) ? CELL_UNSAMPLED : CELL_POOL;
-        cells[slot].kind = arena->slots[slot] == PSC_SLOT_CACHED ? CELL_CACHED : pooled ? kind : CELL_FREE;
-        cells[slot].percent = pooled && kind == CELL_POOL ? 100 : 0;
-    }
-    for (size_t i = 0; i < arena->pool_count; i++) {
-        fill_pool(model, arena, &model->pools[arena->first_pool + i], cells);
-    }
-}
-
 static void write_arena(struct psc_figure *figure, const struct row *rows, size_t row) {
-    struct cell cells[PSC_ARENA_SLOTS];
+    struct psc_slot_cell cells[PSC_ARENA_SLOTS];
     static const char *const kinds[] = {"free", "cached", "empty", "pool", "unsampled"};
     const struct psc_arena *arena = &figure->model->arenas[rows[row].arena];
-    fill_cells(figure->model, arena, cells);
+    psc_slots_fill(figure->model, arena, cells);
     for (size_t first = 0, end; first < PSC_ARENA_SLOTS; first = end) {
         for (end = first + 1; end < PSC_ARENA_SLOTS && memcmp(&cells[end], &cells[first], sizeof(cells[0])) == 0;
              end++) {
         }
-        if (cells[first].kind != CELL_FREE) {
+        if (cells[first].kind != PSC_CELL_FREE) {
             fprintf(figure->data, "%zu\t0x%" PRIx64 "\t%zu\t%zu\t%s\t%d\t%u\n", row, arena->base, first, end,
                     kinds[cells[first].kind], cells[first].kind, cells[first].percent);
         }
@@ -187,7 +128,7 @@ static void write_arena_tics(struct psc_figure *figure, const struct row *rows, 
 }
 
 static void plot_cells(struct psc_figure *figure, int kind, const char *color, const char *words) {
-    if (kind == CELL_POOL) {
+    if (kind == PSC_CELL_POOL) {
         fprintf(figure->script,
                 "'%s.tsv' using ($6==%d?$3:NaN):1:3:4:($1-0.42):($1+0.42):7 with boxxyerror lc palette\n", figure->name,
                 kind);
@@ -221,12 +162,12 @@ static bool draw_arenas(struct psc_figure *figure, struct row *rows) {
             "set object rectangle from graph 0, graph 0 to graph 1, graph 1 behind fc rgb '#ececec' fs noborder\nplot ",
             psc_format_bytes(model->slot_bytes).s, PSC_ARENA_SLOTS, (double)count - 0.5);
     fputs("NaN with boxes lc rgb '#ececec' title 'free, given back', ", figure->script);
-    plot_cells(figure, CELL_CACHED, "#9ecae9", "free, cached");
-    plot_cells(figure, CELL_EMPTY, PSC_COLOR_EMPTY, "empty pool");
+    plot_cells(figure, PSC_CELL_CACHED, "#9ecae9", "free, cached");
+    plot_cells(figure, PSC_CELL_EMPTY, PSC_COLOR_EMPTY, "empty pool");
     if (psc_model_is_sampled(model)) {
-        plot_cells(figure, CELL_UNSAMPLED, PSC_COLOR_METADATA, "pool without a sample: occupancy not known");
+        plot_cells(figure, PSC_CELL_UNSAMPLED, PSC_COLOR_METADATA, "pool without a sample: occupancy not known");
     }
-    plot_cells(figure, CELL_POOL, NULL, NULL);
+    plot_cells(figure, PSC_CELL_POOL, NULL, NULL);
     return true;
 }
 
