@@ -327,6 +327,28 @@ static bool open_symbols(struct psc_model *model) {
     return model->symbols != NULL;
 }
 
+static bool same_module(const struct psc_module *a, const struct psc_module *b) {
+    return a->start == b->start && a->end == b->end && a->bias == b->bias && a->build_id_bytes == b->build_id_bytes &&
+           memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 && strcmp(a->path, b->path) == 0;
+}
+
+static bool has_modules_of(const struct psc_model *model, const struct psc_model *older) {
+    bool same = older->module_count <= model->module_count;
+    for (size_t i = 0; same && i < older->module_count; i++) {
+        same = same_module(&older->modules[i], &model->modules[i]);
+    }
+    return same;
+}
+
+void psc_model_adopt_symbols(struct psc_model *model, struct psc_model *older) {
+    if (model->symbols == NULL && older->symbols != NULL && has_modules_of(model, older) &&
+        psc_symbols_move(older->symbols, model->modules, model->module_count)) {
+        model->symbols = older->symbols;
+        older->symbols = NULL;
+        use_map(&model->process, model->store, model->symbols);
+    }
+}
+
 void psc_model_symbolize(struct psc_model *model, struct psc_site *site) {
     if (site->frames != NULL || site->raw.count == 0 || !open_symbols(model)) {
         return;

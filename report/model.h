@@ -344,6 +344,9 @@ void psc_model_close(struct psc_model *model);
 
 /* Fills site->frames if it is not there yet. Cheap the second time. */
 void psc_model_symbolize(struct psc_model *model, struct psc_site *site);
+/* Takes over the names that `older`, an earlier reading of the same trace, has looked up, which then has none: its frames
+ * live as long as `model`. Does nothing where the modules of `older` are not the first ones of `model`. */
+void psc_model_adopt_symbols(struct psc_model *model, struct psc_model *older);
 /* Symbolizes the first `top` sites by live, by pinned and by peak bytes: what summary and page show. */
 void psc_model_symbolize_top(struct psc_model *model, size_t top);
 /* Gives back the array of resolved frames of one site. */
@@ -365,6 +368,9 @@ bool psc_frame_is_gap(const struct psc_frame *frame);
  * that the first one shown is the program's. Never all of them. */
 size_t psc_site_skip(const struct psc_site *site);
 
+/* Whether the process that has this number is the one that began at `start_ticks` (psc_process.start_ticks), and has not
+ * ended. */
+bool psc_process_runs(uint32_t pid, uint64_t start_ticks);
 /* The last part of exe, or of argv[0]; never NULL. */
 const char *psc_process_name(const struct psc_process *process);
 const char *psc_process_end_name(enum psc_process_end end);

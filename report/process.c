@@ -23,22 +23,34 @@ static void read_arguments(struct psc_model *model, const struct psc_wire_header
     model->process.argv = psc_array_reserve(argv, model->process.argc + 1, &capacity, sizeof(*argv));
 }
 
-/* Field 22 of /proc/PID/stat; 0 if there is no such process. The name before it may hold spaces and brackets. */
-static uint64_t start_ticks_of(uint32_t pid) {
-    char path[40], line[1024];
+#define STAT_BYTES 1024
+
+/* What stands behind the name in /proc/PID/stat, which may hold spaces and brackets itself; NULL if there is no such
+ * process. */
+static const char *read_stat(uint32_t pid, char line[STAT_BYTES]) {
+    char path[40];
     snprintf(path, sizeof(path), "/proc/%" PRIu32 "/stat", pid);
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        return 0;
+        return NULL;
     }
-    size_t got = fread(line, 1, sizeof(line) - 1, file);
+    size_t got = fread(line, 1, STAT_BYTES - 1, file);
     fclose(file);
     line[got] = '\0';
-    char *field = strrchr(line, ')');
+    return strrchr(line, ')');
+}
+
+/* Fields 3 and 22 tell. One that has ended and whose parent has not asked for its status is still listed. */
+bool psc_process_runs(uint32_t pid, uint64_t start_ticks) {
+    char line[STAT_BYTES];
+    const char *field = read_stat(pid, line);
+    if (field == NULL || strncmp(field, ") Z", 3) == 0 || strncmp(field, ") X", 3) == 0) {
+        return false;
+    }
     for (int i = 2; i < 22 && field != NULL; i++) {
         field = strchr(field + 1, ' ');
     }
-    return field == NULL ? 0 : strtoull(field, NULL, 10);
+    return field != NULL && start_ticks != 0 && strtoull(field, NULL, 10) == start_ticks;
 }
 
 static enum psc_process_end end_of(const struct psc_wire_header *header) {
@@ -48,8 +60,7 @@ static enum psc_process_end end_of(const struct psc_wire_header *header) {
     if (header->end == PSC_END_EXEC) {
         return PSC_PROCESS_EXEC;
     }
-    bool runs = header->start_ticks != 0 && start_ticks_of(header->pid) == header->start_ticks;
-    return runs ? PSC_PROCESS_RUNNING : PSC_PROCESS_KILLED;
+    return psc_process_runs(header->pid, header->start_ticks) ? PSC_PROCESS_RUNNING : PSC_PROCESS_KILLED;
 }
 
 static uint64_t monotonic_ns(void) {

@@ -35,6 +35,11 @@ void psc_progress_command(const char *command) {
     line.command = command;
 }
 
+void psc_progress_disable(void) {
+    line.asked = true;
+    line.terminal = false;
+}
+
 void psc_progress_show(const char *what, uint64_t done, uint64_t total) {
     if (!wanted() || total == 0) {
         return;

@@ -820,6 +820,26 @@ struct psc_symbols *psc_symbols_open(const struct psc_module *modules, size_t co
     return symbols;
 }
 
+bool psc_symbols_move(struct psc_symbols *symbols, const struct psc_module *modules, size_t count) {
+    size_t known = symbols->module_count;
+    struct binary_slot *binaries = calloc(count + 1, sizeof(*binaries));
+    bool *preset = calloc(count + 1, sizeof(*preset));
+    if (binaries == NULL || preset == NULL || count < known) {
+        free(binaries);
+        free(preset);
+        return false;
+    }
+    memcpy(binaries, symbols->binaries, known * sizeof(*binaries));
+    memcpy(preset, symbols->preset, known * sizeof(*preset));
+    free(symbols->binaries);
+    free(symbols->preset);
+    symbols->binaries = binaries;
+    symbols->preset = preset;
+    symbols->modules = modules;
+    symbols->module_count = count;
+    return true;
+}
+
 void psc_symbols_close(struct psc_symbols *symbols) {
     if (symbols == NULL) {
         return;

@@ -36,6 +36,10 @@ enum psc_symbols_state {
 /* `modules` is borrowed and must stay as it is until psc_symbols_close. Opens no file yet. NULL: out of memory. */
 struct psc_symbols *psc_symbols_open(const struct psc_module *modules, size_t count);
 
+/* `modules` stands in the place of the array given before: the same modules, and any number more behind them. The old one
+ * may go. Returns false if memory has run out, and nothing is changed then. */
+bool psc_symbols_move(struct psc_symbols *symbols, const struct psc_module *modules, size_t count);
+
 /* NULL is allowed. Frees every frame and string that psc_symbols_resolve gave out. */
 void psc_symbols_close(struct psc_symbols *symbols);
 
