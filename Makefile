@@ -55,6 +55,7 @@ VICTIM_CFLAGS := -g -O1 -I. -D_GNU_SOURCE -pthread -Wall -Wno-unused-result -fno
 SO_LDFLAGS := -shared -Wl,-soname,libpoolscope.so -Wl,--version-script=preload/libpoolscope.map -Wl,-Bsymbolic-functions \
               -Wl,--no-undefined -Wl,-z,now,-z,relro -Wl,--gc-sections -Wl,--as-needed
 REPORT_LIBS := -ldw -lelf -lstdc++ -lm
+TOP_LIBS = $(shell pkg-config --libs ncursesw)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
 # ---- what is made of what ---------------------------------------------------------------------------------------
@@ -142,14 +143,15 @@ $(VERIFY): $(VERIFY_OBJ) $(PRELOAD_OBJ) $(LIBCORE) preload/libpoolscope.map
 # Of core the launcher needs the option parser alone.
 $(B)/poolscope: $(TOOLS_OBJ) $(LIBREPORT) $(LIBCORE)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(PSC_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(REPORT_LIBS)
+	$(Q)$(CC) $(PSC_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(REPORT_LIBS) $(TOP_LIBS)
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PSC_LDFLAGS) -o $@ $< $(SUPPORT_OBJ) -Wl,--start-group $(LIBREPORT) $(LIBCORE) -Wl,--end-group \
+	$(Q)$(CC) $(PSC_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBREPORT) $(LIBCORE) -Wl,--end-group \
 	    $(CHECK_LIBS) $(UNIT_LIBS) $(REPORT_LIBS)
 
+$(B)/unit/test_top: $(filter-out %/top.o %/top_screen.o,$(call objects,tools/top*.c))
 $(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
 
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)

@@ -5,6 +5,7 @@
 
 int psc_run_main(int argc, char **argv);
 int psc_compare_main(int argc, char **argv);
+int psc_top_main(int argc, char **argv);
 
 /* How the user called poolscope, for lines that they may type in next. */
 const char *psc_command_self(void);

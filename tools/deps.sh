@@ -13,6 +13,7 @@ build g++ lib:stdc++
 check libunwind-dev pc:libunwind
 build libdw-dev pc:libdw
 build libelf-dev pc:libelf
+build libncurses-dev pc:ncursesw
 demo gnuplot-nox cmd:gnuplot
 demo python3 cmd:python3
 check check pc:check

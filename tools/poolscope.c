@@ -19,6 +19,7 @@ static const struct command {
     {"run", psc_run_main, "[--name=value ...] [--] CMD ARG...", "runs CMD and records what it allocates"},
     {"report", psc_report_main, "[TRACE...] [-o DIR]", "says where the memory is; with -o, writes a page"},
     {"compare", psc_compare_main, "[OPTION...] [--] CMD ARG...", "runs CMD under several allocators, side by side"},
+    {"top", psc_top_main, "PID|TRACE", "the same of a process while it runs, again and again"},
     {"help", help_main, "[COMMAND]", "shows this, or how to use COMMAND"},
 };
 

@@ -35,6 +35,7 @@ forbid '^(core|preload)/' 'sys/mman\.h' '^core/base/os\.c$' 'the kernel is core/
 forbid '^tools/[^/]*$' 'sys/mman\.h' '' 'tools map no memory'
 forbid '.' '(elfutils/.*|libelf\.h|gelf\.h|dwarf\.h)' '^report/symbols[a-z_]*\.[ch]$' 'libdw belongs to report/symbols*.c'
 forbid '.' 'libunwind.*' '^tests/(unit|verify)/' 'libunwind belongs to the tests of the stack walker'
+forbid '.' 'n?curses.*' '^tools/top_screen\.c$' 'ncurses belongs to tools/top_screen.c'
 forbid '^(core|preload)/' '(stdio|locale|iconv|wchar)\.h' '^preload/' 'the core uses no stdio'
 forbid '.' '.*\.(c|cc)' '' 'no source file includes another'
 
