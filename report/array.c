@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/prefix.h"
+
 static void die(void) {
-    fputs("poolscope report: out of memory\n", stderr);
+    fprintf(stderr, "poolscope %s: out of memory\n", psc_prefix_name());
     exit(1);
 }
 

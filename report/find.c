@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "report/array.h"
+#include "report/prefix.h"
 
 void psc_find_release(struct psc_paths *found) {
     for (size_t i = 0; i < found->count; i++) {
@@ -71,9 +72,9 @@ bool psc_find_add(struct psc_paths *found, const char *path) {
     }
     long count = add_directory(found, path);
     if (count < 0) {
-        fprintf(stderr, "poolscope report: cannot read %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "poolscope %s: cannot read %s: %s\n", psc_prefix_name(), path, strerror(errno));
     } else if (count == 0) {
-        fprintf(stderr, "poolscope report: no trace (*.trace) in %s\n", path);
+        fprintf(stderr, "poolscope %s: no trace (*.trace) in %s\n", psc_prefix_name(), path);
     }
     return count > 0;
 }

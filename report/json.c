@@ -351,13 +351,16 @@ static void emit_notes(struct psc_emit *emit, const struct psc_model *model, con
     psc_emit_close(emit, '[');
 }
 
-void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
+void psc_json_write_many(struct psc_model *model, const struct psc_tree *tree, FILE *out, size_t top) {
     struct psc_emit emit;
     bool *chosen = choose_sites(model, top);
     psc_emit_init(&emit, out, 2);
     psc_emit_open(&emit, NULL, '{');
     psc_emit_number(&emit, "schema", PSC_JSON_SCHEMA);
     emit_process(&emit, &model->process);
+    if (tree != NULL) {
+        psc_tree_emit(tree, &emit);
+    }
     emit_sampling(&emit, &model->sampling);
     psc_emit_open(&emit, "totals", '{');
     EMIT_FIELDS(&emit, &model->totals, total_fields);
@@ -378,4 +381,8 @@ void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
     emit_notes(&emit, model, "notes", false);
     psc_emit_close(&emit, '{');
     free(chosen);
+}
+
+void psc_json_write(struct psc_model *model, FILE *out, size_t top) {
+    psc_json_write_many(model, NULL, out, top);
 }

@@ -8,6 +8,7 @@
 
 #include "report/array.h"
 #include "report/load.h"
+#include "report/prefix.h"
 #include "report/progress.h"
 #include "report/symbol_file.h"
 #include "report/symbols.h"
@@ -311,7 +312,7 @@ static void use_file(struct psc_model *model) {
     const char *error;
     char *path = psc_symbol_file_path(model->path);
     if (!psc_symbol_file_read(model, path, &error)) {
-        fprintf(stderr, "poolscope report: %s %s, and is not used\n", path, error);
+        fprintf(stderr, "poolscope %s: %s %s, and is not used\n", psc_prefix_name(), path, error);
     }
     free(path);
 }

@@ -5,16 +5,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "report/prefix.h"
+
 #define FIRST_NS 500000000u
 #define STEP_NS 100000000u
 
 static struct {
-    const char *command;
     bool asked;
     bool terminal;
     bool shown;
     uint64_t next_ns;
-} line = {.command = "report"};
+} line;
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -31,10 +32,6 @@ static bool wanted(void) {
     return line.terminal;
 }
 
-void psc_progress_command(const char *command) {
-    line.command = command;
-}
-
 void psc_progress_disable(void) {
     line.asked = true;
     line.terminal = false;
@@ -48,7 +45,8 @@ void psc_progress_show(const char *what, uint64_t done, uint64_t total) {
     if (now >= line.next_ns) {
         line.next_ns = now + STEP_NS;
         line.shown = true;
-        fprintf(stderr, "\r\033[Kpoolscope %s: %s %3.0f %%", line.command, what, 100.0 * (double)done / (double)total);
+        fprintf(stderr, "\r\033[Kpoolscope %s: %s %3.0f %%", psc_prefix_name(), what,
+                100.0 * (double)done / (double)total);
         fflush(stderr);
     }
 }

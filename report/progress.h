@@ -4,8 +4,6 @@
 
 #include <stdint.h>
 
-/* Which command it is that works, if it is not report. Static memory. */
-void psc_progress_command(const char *command);
 /* Says how far `what` has come; nothing in the first half second, and at most ten times a second. Cheap. */
 void psc_progress_show(const char *what, uint64_t done, uint64_t total);
 /* No such lines from now on. */

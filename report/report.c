@@ -13,7 +13,6 @@
 #include "report/log.h"
 #include "report/page.h"
 #include "report/symbol_file.h"
-#include "report/tree.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
@@ -34,7 +33,7 @@ static const char help_text[] =
     "Usage: poolscope report [OPTION]... [TRACE|DIRECTORY]...\n"
     "Says where the memory of a process is, and which stacks are to blame.\n"
     "Without a TRACE: the newest run (poolscope-*/ or poolscope-*.trace) in the current directory.\n"
-    "Of several traces: a table of the processes, then the one that held most (JSON: that one only).\n"
+    "Of several traces: a table of the processes, then the one that held most.\n"
     "\n"
     "  -o, --output=DIR     also write an HTML page with plots into DIR\n"
     "      --png            the plots as PNG too\n"
@@ -186,15 +185,15 @@ static void hint_at_size(const struct psc_model *model) {
     }
 }
 
-static void write_json(const struct request *request, struct psc_model *model) {
-    psc_json_write(model, stdout, request->top);
+static void write_json(const struct request *request, struct psc_model *model, const struct psc_tree *tree) {
+    psc_json_write_many(model, tree, stdout, request->top);
     if (request->top == 0) {
         hint_at_size(model);
     }
 }
 
 /* Who reads the text may stop reading (less, head), which ends this process: the page is written before it. */
-static int write_answer(const struct request *request, struct psc_model *model) {
+static int write_answer(const struct request *request, struct psc_model *model, const struct psc_tree *tree) {
     int status = DONE;
     if (request->directory != NULL) {
         psc_model_symbolize_top(model, request->top != 0 ? request->top : PSC_REPORT_TOP);
@@ -204,7 +203,7 @@ static int write_answer(const struct request *request, struct psc_model *model) 
         return psc_log_write(model, stdout) ? status : FAILED;
     }
     if (request->json) {
-        write_json(request, model);
+        write_json(request, model, tree);
     } else {
         psc_summary_write(model, stdout, request->top);
         if (request->directory != NULL && status == DONE) {
@@ -214,36 +213,46 @@ static int write_answer(const struct request *request, struct psc_model *model) 
     return status;
 }
 
-static int report_one(const struct request *request, const char *path) {
+/* `tree`: the processes of which this is one, or NULL. */
+static int report_one(const struct request *request, const char *path, const struct psc_tree *tree) {
     const char *error;
     struct psc_model *model = psc_model_open(path, &error);
     if (model == NULL) {
         fprintf(stderr, "poolscope report: cannot open %s: %s\n", path, error);
         return FAILED;
     }
-    int status = write_answer(request, model);
+    int status = write_answer(request, model, tree);
     psc_model_close(model);
     return status;
 }
 
-/* JSON and events are of one process: the table is for people. */
+/* Of all processes the table, then of the one that held most all there is. */
+static void write_table(const struct request *request, const struct psc_tree *tree) {
+    struct psc_tree_totals totals = psc_tree_sum(tree);
+    psc_tree_write(tree, request->top != 0 ? request->top : PSC_REPORT_PROCESSES, stdout);
+    bool both = totals.most_pinned == totals.most_held;
+    if (totals.most_pinned != NULL && !both) {
+        fprintf(stdout, "\nThe one that pins most: %s\n", totals.most_pinned->path);
+    }
+    fprintf(stdout, "\nThe one that held most%s: %s\n", both ? ", and pins most" : "", totals.most_held->path);
+}
+
 static int report_many(const struct request *request) {
-    size_t failed;
-    struct psc_tree tree = psc_tree_read(&request->paths, &failed);
-    const struct psc_tree_row *largest = psc_tree_largest(&tree);
+    struct psc_tree tree = psc_tree_read(&request->paths);
+    const struct psc_tree_row *largest = psc_tree_sum(&tree).most_held;
     int status = FAILED;
     if (largest != NULL) {
-        if (request->json || request->events) {
+        if (request->events) {
             fprintf(stderr, "poolscope report: %zu traces; this is of the one that held most: %s\n", tree.count,
                     largest->path);
-        } else {
-            psc_tree_write(&tree, request->top != 0 ? request->top : PSC_REPORT_PROCESSES, stdout);
-            fprintf(stdout, "\nThe one that held most: %s\n", largest->path);
+        } else if (!request->json) {
+            write_table(request, &tree);
         }
-        status = report_one(request, largest->path);
+        status = report_one(request, largest->path, &tree);
     }
+    status = tree.failed != 0 ? FAILED : status;
     psc_tree_release(&tree);
-    return failed != 0 ? FAILED : status;
+    return status;
 }
 
 static int finish(int status) {
@@ -265,7 +274,7 @@ int psc_report_main(int argc, char **argv) {
         bool found = find_traces(&request, argc, argv);
         bool embedded = !request.embed || embed_all(&request.paths) == DONE;
         int shown = request.paths.count == 0   ? FAILED
-                    : request.paths.count == 1 ? report_one(&request, request.paths.paths[0])
+                    : request.paths.count == 1 ? report_one(&request, request.paths.paths[0], NULL)
                                                : report_many(&request);
         status = finish(found && embedded ? shown : FAILED);
     }

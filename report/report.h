@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "report/model.h"
+#include "report/tree.h"
 
 #define PSC_REPORT_TOP 10       /* sites in each list of the summary */
 #define PSC_REPORT_PROCESSES 20 /* processes in the table of many */
@@ -20,6 +21,8 @@ void psc_summary_write(struct psc_model *model, FILE *out, size_t top);
 /* The facts as one JSON object; see poolscope-report(1) for the keys. Of the sites: the first `top` by live, by pinned
  * and by peak bytes, and the sum of the others; 0: all. Resolves frames site by site and forgets them. */
 void psc_json_write(struct psc_model *model, FILE *out, size_t top);
+/* The same of a process that is one of several, and what is known of all of them beside it. */
+void psc_json_write_many(struct psc_model *model, const struct psc_tree *tree, FILE *out, size_t top);
 
 /* "exact" or "off" */
 const char *psc_report_mode_name(uint32_t mode);

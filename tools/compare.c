@@ -12,6 +12,7 @@
 
 #include "report/array.h"
 #include "report/format.h"
+#include "report/prefix.h"
 #include "report/progress.h"
 #include "tools/command.h"
 
@@ -348,7 +349,7 @@ static int compare_all(struct psc_compare *compare) {
     if (!make_scratch(compare)) {
         return fail("make the directory", compare->scratch);
     }
-    psc_progress_command("compare");
+    psc_prefix_set("compare");
     int status = run_and_answer(compare, &signal);
     if (signal != 0) {
         end_by(signal);
