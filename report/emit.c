@@ -49,14 +49,24 @@ void psc_emit_close(struct psc_emit *emit, char bracket) {
     }
 }
 
-void psc_emit_number(struct psc_emit *emit, const char *key, uint64_t value) {
+static void put_number(FILE *out, uint64_t value) {
     char digits[24], *at = digits + sizeof(digits);
     do {
         *--at = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0);
+    fwrite_unlocked(at, 1, (size_t)(digits + sizeof(digits) - at), out);
+}
+
+void psc_emit_number(struct psc_emit *emit, const char *key, uint64_t value) {
     begin(emit, key);
-    fwrite_unlocked(at, 1, (size_t)(digits + sizeof(digits) - at), emit->out);
+    put_number(emit->out, value);
+}
+
+void psc_emit_difference(struct psc_emit *emit, const char *key, uint64_t from, uint64_t to) {
+    begin(emit, key);
+    fputs_unlocked(to < from ? "-" : "", emit->out);
+    put_number(emit->out, to < from ? from - to : to - from);
 }
 
 void psc_emit_real(struct psc_emit *emit, const char *key, double value) {

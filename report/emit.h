@@ -21,6 +21,8 @@ void psc_emit_init(struct psc_emit *emit, FILE *out, unsigned lines);
 void psc_emit_open(struct psc_emit *emit, const char *key, char bracket);
 void psc_emit_close(struct psc_emit *emit, char bracket);
 void psc_emit_number(struct psc_emit *emit, const char *key, uint64_t value);
+/* to - from, whatever its sign */
+void psc_emit_difference(struct psc_emit *emit, const char *key, uint64_t from, uint64_t to);
 void psc_emit_real(struct psc_emit *emit, const char *key, double value);
 void psc_emit_bool(struct psc_emit *emit, const char *key, bool value);
 void psc_emit_null(struct psc_emit *emit, const char *key);

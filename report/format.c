@@ -35,7 +35,7 @@ struct psc_text psc_format_bytes(uint64_t bytes) {
 
 struct psc_text psc_format_bytes_error(uint64_t bytes, uint64_t error) {
     struct psc_text text;
-    struct scale scale = scale_of(bytes);
+    struct scale scale = scale_of(bytes > error ? bytes : error);
     snprintf(text.s, sizeof(text.s), "%.*f %s ± %.*f", scale.decimals, (double)bytes / scale.divisor, units[scale.unit],
              scale.decimals, (double)error / scale.divisor);
     return text;

@@ -12,7 +12,7 @@ struct psc_text {
 
 /* "512 B", "3.81 MiB", "15.3 MiB", "390 KiB" */
 struct psc_text psc_format_bytes(uint64_t bytes);
-/* "12.3 MiB ± 1.1", "512 B ± 30": the error in the unit of the value */
+/* "12.3 MiB ± 1.1", "512 B ± 30", "0.7 KiB ± 20.5": both in the unit of the larger one */
 struct psc_text psc_format_bytes_error(uint64_t bytes, uint64_t error);
 /* "6,250 ± 320" */
 struct psc_text psc_format_count_error(uint64_t count, uint64_t error);

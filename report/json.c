@@ -149,7 +149,7 @@ static void emit_known(struct psc_emit *emit, const char *key, const char *text)
     psc_emit_text(emit, key, text != NULL && *text != '\0' ? text : NULL);
 }
 
-static void emit_frames(struct psc_emit *emit, const struct psc_site *site) {
+void psc_json_emit_frames(struct psc_emit *emit, const struct psc_site *site) {
     psc_emit_open(emit, "frames", '[');
     for (size_t i = 0; i < site->frame_count; i++) {
         const struct psc_frame *frame = &site->frames[i];
@@ -198,7 +198,7 @@ static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
     emit_flag(emit, "cut", site->flags, PSC_SITE_CUT);
     emit_flag(emit, "broken", site->flags, PSC_SITE_BROKEN);
     emit_flag(emit, "skipped", site->flags, PSC_SITE_SKIPPED);
-    emit_frames(emit, site);
+    psc_json_emit_frames(emit, site);
     psc_emit_close(emit, '{');
 }
 

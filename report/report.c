@@ -12,6 +12,7 @@
 #include "report/format.h"
 #include "report/log.h"
 #include "report/page.h"
+#include "report/prefix.h"
 #include "report/symbol_file.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
@@ -265,6 +266,7 @@ static int finish(int status) {
 
 int psc_report_main(int argc, char **argv) {
     struct request request = {.top = 0};
+    psc_prefix_set("report");
     int status = read_options(&request, argc, argv);
     if (status == DONE && request.help) {
         fputs(help_text, stdout);

@@ -255,7 +255,7 @@ static bool has_gap(const struct psc_site *site, size_t from) {
     return false;
 }
 
-static void write_frames(const struct psc_site *site, FILE *out) {
+void psc_summary_write_frames(const struct psc_site *site, FILE *out) {
     size_t skip = psc_site_skip(site);
     size_t end = skip + FRAMES_SHOWN < site->frame_count ? skip + FRAMES_SHOWN : site->frame_count;
     if (site->frame_count == 0) {
@@ -365,7 +365,7 @@ static void write_list(const struct psc_model *model, const struct list *list, s
         const struct psc_site *site = &model->sites[list->ids[i]];
         fprintf(out, "  %2zu. ", i + 1);
         list->write_line(model, site, out);
-        write_frames(site, out);
+        psc_summary_write_frames(site, out);
     }
     write_others(model, list, shown, out);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/compiler.h"
+#include "report/diff.h"
 #include "report/report.h"
 #include "tools/command.h"
 
@@ -20,6 +21,7 @@ static const struct command {
     {"report", psc_report_main, "[TRACE...] [-o DIR]", "says where the memory is; with -o, writes a page"},
     {"compare", psc_compare_main, "[OPTION...] [--] CMD ARG...", "runs CMD under several allocators, side by side"},
     {"top", psc_top_main, "PID|TRACE", "the same of a process while it runs, again and again"},
+    {"diff", psc_diff_main, "[OPTION...] OLD NEW", "says what grew and what shrank between two traces"},
     {"help", help_main, "[COMMAND]", "shows this, or how to use COMMAND"},
 };
 
