@@ -62,6 +62,7 @@ struct psc_diff_total {
     bool counts;                                 /* else bytes */
     struct psc_diff_value sides[PSC_DIFF_SIDES]; /* value in `bytes`, also of a count */
     bool known[PSC_DIFF_SIDES];
+    bool estimated; /* in sampled traces */
 };
 
 struct psc_diff {

@@ -45,7 +45,7 @@ static void emit_totals(struct psc_emit *emit, const struct psc_diff *diff) {
         const struct psc_diff_value *old = &total->sides[PSC_DIFF_OLD], *new = &total->sides[PSC_DIFF_NEW];
         struct psc_diff_change change = psc_diff_change_of(old, new);
         emit_change(emit, total->key, old->bytes, new->bytes);
-        if (change.error != 0) {
+        if (total->estimated) {
             psc_emit_number(emit, key_of(total->key, "change_error").s, change.error);
         }
     }
@@ -75,17 +75,22 @@ static void emit_figure(struct psc_emit *emit, const struct psc_diff_site *site,
     struct psc_diff_change change = psc_diff_change_of(old, new);
     const char *bytes = psc_diff_bytes_key(figure);
     emit_change(emit, bytes, old->bytes, new->bytes);
-    psc_emit_number(emit, key_of(bytes, "change_error").s, change.error);
-    psc_emit_bool(emit, key_of(bytes, "within_error").s, change.within);
+    if (figure != PSC_DIFF_PEAK) { /* whose error is not known */
+        psc_emit_number(emit, key_of(bytes, "change_error").s, change.error);
+        psc_emit_bool(emit, key_of(bytes, "within_error").s, change.within);
+    }
     emit_pair(emit, psc_diff_count_key(figure), old->count, new->count);
 }
 
 static void emit_site(struct psc_emit *emit, const struct psc_diff *diff, const struct psc_diff_site *site) {
     const struct psc_diff_value *old = &site->values[PSC_DIFF_OLD][diff->by];
     const struct psc_diff_value *new = &site->values[PSC_DIFF_NEW][diff->by];
+    struct psc_diff_change change = psc_diff_change_of(old, new);
     psc_emit_open(emit, NULL, '{');
     psc_emit_text(emit, "state", state_of(site));
     psc_emit_difference(emit, "change", old->bytes, new->bytes);
+    psc_emit_number(emit, "change_error", change.error);
+    psc_emit_bool(emit, "within_error", change.within);
     for (enum psc_diff_figure figure = 0; figure < PSC_DIFF_FIGURES; figure++) {
         emit_figure(emit, site, figure);
     }

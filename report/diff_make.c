@@ -312,7 +312,10 @@ static void compare_totals(struct psc_diff *diff) {
     diff->totals = psc_array_new(diff->total_count, sizeof(*diff->totals));
     for (size_t i = 0; i < diff->total_count; i++) {
         struct psc_diff_total *total = &diff->totals[i];
-        *total = (struct psc_diff_total){.key = totals[i].key, .name = totals[i].name, .counts = totals[i].counts};
+        *total = (struct psc_diff_total){.key = totals[i].key,
+                                         .name = totals[i].name,
+                                         .counts = totals[i].counts,
+                                         .estimated = totals[i].range != NO_RANGE};
         for (enum psc_diff_side side = 0; side < PSC_DIFF_SIDES; side++) {
             total->sides[side] = total_in(diff->models[side], &totals[i]);
             total->known[side] = !totals[i].zero_is_unknown || total->sides[side].bytes != 0;

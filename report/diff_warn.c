@@ -65,6 +65,9 @@ void psc_diff_warn_site(struct psc_diff_warner *warner, enum psc_diff_side side,
 static size_t find_module(const struct psc_model *model, const char *name) {
     char other[PSC_DIFF_NAME_BYTES], path[PSC_DIFF_NAME_BYTES];
     for (size_t i = 0; i < model->module_count; i++) {
+        if (model->modules[i].path == NULL) {
+            continue; /* the row is not in use */
+        }
         psc_format_plain(path, sizeof(path), model->modules[i].path);
         if (strcmp(psc_diff_match_module(other, model, path), name) == 0) {
             return i;
