@@ -75,6 +75,18 @@ grep -q ' $' out && fail 'blanks at the end of a line'
 compare 0 old.trace new.trace
 grep -q '^   3\. gone: -58\.6 KiB live' out && grep -q '^   4\. new: +58\.6 KiB live' out || fail "no marks: $(cat out)"
 
+# -- the examples of the manual page
+(sed -n '/^\.nf/,/^\.fi/p' "$ROOT/report/poolscope-diff.1" | grep '^poolscope' | sed 's/\\-/-/g; s/\\(aq/'"'"'/g') >examples
+[ "$(wc -l <examples)" -ge 4 ] || fail "examples: $(cat examples)"
+while IFS= read -r example; do
+    PATH=$BUILD:$PATH bash -c "$example" >out 2>err </dev/null
+    status=$?
+    case $example in
+    *--fail-over*) [ $status -eq 0 ] || [ $status -eq 3 ] ;;
+    *) [ $status -eq 0 ] && [ -s out ] ;;
+    esac || fail "$example: status $status: $(cat err)"
+done <examples
+
 # -- limits for tests
 compare 0 --fail-over=175000 old.trace new.trace
 quiet
