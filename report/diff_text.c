@@ -225,6 +225,7 @@ static void write_sites(const struct psc_diff *diff, size_t top, FILE *out) {
     size_t changed = all.grown + all.shrunk, shown = changed < top ? changed : top;
     if (changed == 0) {
         fprintf(out, "\nNo site has other %s than before.\n", titles[diff->by]);
+        write_not_sampled(diff, out);
         return;
     }
     fprintf(out, "\nSites by change of %s: ", titles[diff->by]);
