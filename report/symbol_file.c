@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "report/array.h"
+#include "report/file.h"
 #include "report/progress.h"
 #include "report/symbols.h"
 
@@ -149,25 +150,12 @@ static void write_all(FILE *out, const struct psc_model *model, const struct psc
 /* Of the old file or the new one, there is always a whole one. */
 static bool replace(const char *path, const struct psc_model *model, const struct psc_symbols_named *named,
                     size_t count) {
-    char *temporary = psc_array_new(strlen(path) + sizeof(".XXXXXX"), 1);
-    sprintf(temporary, "%s.XXXXXX", path);
-    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
-    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
-    bool done = false;
-    if (out != NULL) {
-        write_all(out, model, named, count);
-        done = fflush(out) == 0 && !ferror(out) && fsync(fd) == 0;
-        done = fclose(out) == 0 && done && rename(temporary, path) == 0;
-    } else if (fd >= 0) {
-        close(fd);
+    struct psc_file_new file;
+    if (!psc_file_begin(&file, path, 0600)) {
+        return false;
     }
-    if (!done && fd >= 0) {
-        int saved = errno;
-        unlink(temporary);
-        errno = saved;
-    }
-    free(temporary);
-    return done;
+    write_all(file.out, model, named, count);
+    return psc_file_end(&file, path, true);
 }
 
 static void resolve_all(struct psc_model *model) {
