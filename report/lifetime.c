@@ -27,3 +27,16 @@ uint64_t psc_lifetime_quantile(const struct psc_lifetime *lifetime, double quant
     }
     return PSC_LIFETIME_UNKNOWN;
 }
+
+/* Ages spread evenly between their logarithms have the mean (end - start) / ln(end / start). */
+static double mean_age(unsigned bucket) {
+    return bucket == 0 ? PSC_TAG_BIRTH_UNIT / 2.0 : exp2(bucket + 8) / M_LN2;
+}
+
+double psc_lifetime_sum(const struct psc_lifetime *lifetime) {
+    double sum = 0;
+    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
+        sum += ((double)lifetime->freed[k] + lifetime->alive[k]) * mean_age(k);
+    }
+    return sum;
+}

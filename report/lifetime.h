@@ -15,5 +15,7 @@ struct psc_lifetime {
 /* The age at which the share of blocks that are dead reaches `quantile` (0 < quantile < 1), in bytes, interpolated
  * geometrically in its bucket. PSC_LIFETIME_UNKNOWN where too many still live to say. */
 uint64_t psc_lifetime_quantile(const struct psc_lifetime *lifetime, double quantile);
+/* All ages together, each the mean of its bucket, geometrically as above. */
+double psc_lifetime_sum(const struct psc_lifetime *lifetime);
 
 #endif

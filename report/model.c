@@ -49,6 +49,10 @@ static uint64_t larger(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 /* Of pages that large blocks left behind. */
 static uint64_t cached_ranges(struct psc_load *load) {
     uint64_t bytes = load->header->counters.cached_range_bytes;
@@ -85,6 +89,9 @@ static void sum_totals(struct psc_load *load) {
     totals->dropped_events = counters->dropped_events;
     totals->unrecorded_frees = counters->unrecorded_frees;
     totals->peak_live_bytes = larger(counters->peak_live_bytes, totals->live_bytes);
+    totals->peak_clock_bytes = totals->peak_live_bytes > counters->peak_live_bytes
+                                   ? totals->clock_bytes
+                                   : smaller(counters->peak_clock_bytes, totals->clock_bytes);
     totals->committed_bytes = model->fragmentation.committed_bytes;
     totals->peak_committed_bytes = totals->committed_bytes;
     totals->tracker_bytes = counters->tracker_private_bytes + load->trace->claimed_bytes;
@@ -120,6 +127,7 @@ static void find_lifetimes(struct psc_load *load) {
         struct psc_site *site = &load->model->sites[i];
         const struct psc_lifetime *lifetime = &load->lifetimes[i];
         bool used = psc_site_is_used(site);
+        site->lifetime_sum = psc_lifetime_sum(lifetime);
         site->lifetime_p50 = used ? psc_lifetime_quantile(lifetime, 0.5) : PSC_LIFETIME_UNKNOWN;
         site->lifetime_p90 = used ? psc_lifetime_quantile(lifetime, 0.9) : PSC_LIFETIME_UNKNOWN;
         site->lifetime_p99 = used ? psc_lifetime_quantile(lifetime, 0.99) : PSC_LIFETIME_UNKNOWN;

@@ -82,6 +82,7 @@ struct psc_totals {
     uint64_t live_count;
     uint64_t live_bytes; /* requested */
     uint64_t peak_live_bytes;
+    uint64_t peak_clock_bytes; /* allocation clock then */
     uint64_t committed_bytes;
     uint64_t peak_committed_bytes;
     uint64_t rss_bytes; /* at the last snapshot; 0: not known */
@@ -191,6 +192,8 @@ struct psc_site {
     uint64_t pinned_pools_bytes; /* committed bytes of those pools */
     uint64_t pinning_blocks;     /* blocks of this site in those pools */
     uint64_t pinning_bytes;      /* block bytes of those */
+    double lifetime_sum;         /* bytes of the allocation clock, of all blocks, those that live as old as they are; to
+                                  * within the width of age buckets */
     uint64_t lifetime_p50;       /* bytes of the allocation clock, or PSC_LIFETIME_UNKNOWN */
     uint64_t lifetime_p90;
     uint64_t lifetime_p99;
