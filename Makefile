@@ -54,7 +54,7 @@ VICTIM_CFLAGS := -g -O1 -I. -D_GNU_SOURCE -pthread -Wall -Wno-unused-result -fno
 
 SO_LDFLAGS := -shared -Wl,-soname,libpoolscope.so -Wl,--version-script=preload/libpoolscope.map -Wl,-Bsymbolic-functions \
               -Wl,--no-undefined -Wl,-z,now,-z,relro -Wl,--gc-sections -Wl,--as-needed
-REPORT_LIBS := -ldw -lelf -lstdc++ -lm
+REPORT_LIBS := -ldw -lelf -lz -lstdc++ -lm
 TOP_LIBS = $(shell pkg-config --libs ncursesw)
 CHECK_LIBS = $(shell pkg-config --libs check)
 

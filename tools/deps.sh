@@ -14,6 +14,7 @@ check libunwind-dev pc:libunwind
 build libdw-dev pc:libdw
 build libelf-dev pc:libelf
 build libncurses-dev pc:ncursesw
+build zlib1g-dev pc:zlib
 demo gnuplot-nox cmd:gnuplot
 demo python3 cmd:python3
 check check pc:check
@@ -27,6 +28,11 @@ check sqlite3 cmd:sqlite3
 check xz-utils cmd:xz
 check procps cmd:ps
 check redis-tools cmd:redis-benchmark
+check jq cmd:jq
+check libjemalloc-dev cmd:jeprof
+check valgrind cmd:ms_print
+check golang-go cmd:go
+check nodejs cmd:node
 '
 
 present() {

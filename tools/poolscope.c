@@ -4,6 +4,7 @@
 
 #include "core/base/compiler.h"
 #include "report/diff.h"
+#include "report/export.h"
 #include "report/report.h"
 #include "tools/command.h"
 
@@ -22,6 +23,7 @@ static const struct command {
     {"compare", psc_compare_main, "[OPTION...] [--] CMD ARG...", "runs CMD under several allocators, side by side"},
     {"top", psc_top_main, "PID|TRACE", "the same of a process while it runs, again and again"},
     {"diff", psc_diff_main, "[OPTION...] OLD NEW", "says what grew and what shrank between two traces"},
+    {"export", psc_export_main, "--to=FORMAT [TRACE] [-o FILE]", "writes a trace in the format of another tool"},
     {"help", help_main, "[COMMAND]", "shows this, or how to use COMMAND"},
 };
 
