@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/compiler.h"
+#include "report/export.h"
 #include "report/report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -103,6 +104,14 @@ static void check(const struct psc_model *model) {
     check_sites(model);
 }
 
+/* One of the formats for each input: all would take too long. */
+static void export(struct psc_model *model, size_t choice, FILE *out) {
+    static psc_export_writer *const writers[] = {psc_export_pprof,    psc_export_collapsed, psc_export_speedscope,
+                                                 psc_export_jemalloc, psc_export_massif,    psc_export_dhat};
+    const struct psc_export_options options = {.figure = PSC_EXPORT_FIGURE_COUNT};
+    need(writers[choice % PSC_COUNT_OF(writers)](model, &options, out));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static FILE *nowhere;
     const char *error;
@@ -115,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(model);
         psc_json_write(model, nowhere, 0);
         psc_summary_write(model, nowhere, 10);
+        export(model, size, nowhere);
         psc_model_close(model);
     }
     close(fd);
