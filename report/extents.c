@@ -11,38 +11,39 @@
 #define SPAN_MAX (1ull << 47)      /* user addresses */
 #define COMMITTED_MAX (1ull << 56) /* sums of what is below it cannot overflow */
 
-/* The sites met in one pool. `slots` finds a site's entry; both are kept between pools so that nothing is cleared
+/* What is live in one extent. `slots` finds a site's entry; both are kept between extents so that nothing is cleared
  * twice. */
 struct tally {
-    struct psc_blame blames[PSC_CHUNK_BYTES / sizeof(uint64_t)];
-    size_t count;
-    uint32_t *slots; /* by site: index in blames, valid if that entry is of this site */
-};
-
-/* A set tag. */
-struct taken {
-    uint32_t site;
-    uint64_t requested_bytes;
+    struct psc_holder holders[PSC_HOLDERS_MAX];
+    uint32_t holder_count;
+    uint32_t *slots;                           /* by site: index in holders, valid if that entry is of this site */
+    struct psc_spot spots[PSC_HOLDERS_MAX];    /* of set tags; in an exact trace of all live blocks */
+    uint64_t requested_bytes[PSC_HOLDERS_MAX]; /* by spot, of set tags */
+    uint32_t spot_count;
 };
 
 struct psc_load_extents {
     struct psc_load *load;
     struct tally tally;
-    struct taken taken[PSC_CHUNK_BYTES / sizeof(uint64_t)]; /* of this extent */
-    size_t taken_count;
     const struct psc_wire_extent *wire;
     const uint64_t *tags;
     uint64_t offset; /* of the extent in the file */
 };
 
-static void tally_add(struct tally *tally, uint32_t site, uint32_t blocks) {
+static uint32_t holder_of(struct tally *tally, uint32_t site) {
     uint32_t slot = tally->slots[site];
-    if (slot >= tally->count || tally->blames[slot].site != site) {
-        slot = (uint32_t)tally->count++;
+    if (slot >= tally->holder_count || tally->holders[slot].site != site) {
+        slot = tally->holder_count++;
         tally->slots[site] = slot;
-        tally->blames[slot] = (struct psc_blame){.site = site};
+        tally->holders[slot] = (struct psc_holder){.site = site};
     }
-    tally->blames[slot].blocks += blocks;
+    return slot;
+}
+
+static void tally_add(struct tally *tally, uint32_t site, uint32_t index) {
+    uint32_t holder = holder_of(tally, site);
+    tally->holders[holder].blocks++;
+    tally->spots[tally->spot_count++] = (struct psc_spot){index, holder};
 }
 
 /* ---- tags ------------------------------------------------------------------------------------------------------ */
@@ -95,8 +96,9 @@ static void count_alive(struct psc_load *load, uint32_t site, uint64_t tag, uint
     *alive = blocks < UINT32_MAX - *alive ? *alive + (uint32_t)blocks : UINT32_MAX;
 }
 
-/* Counts one set tag; returns the bytes requested. */
-static uint64_t take_tag(struct psc_load_extents *extents, uint64_t tag) {
+/* Counts the set tag of block `index`; returns the bytes requested. */
+static uint64_t take_tag(struct psc_load_extents *extents, uint32_t index) {
+    uint64_t tag = extents->tags[index];
     struct psc_load *load = extents->load;
     uint32_t id = site_of_tag(extents, tag);
     uint64_t requested = requested_of_tag(extents, tag);
@@ -104,11 +106,12 @@ static uint64_t take_tag(struct psc_load_extents *extents, uint64_t tag) {
     site->id = id;
     site->tagged_count++;
     site->tagged_bytes += requested;
+    site->internal_bytes += extents->wire->block_bytes - requested;
     double weight = weight_of(extents);
     count_alive(load, id, tag, psc_estimate_round(weight));
     count_size(load->model, requested, weight);
-    tally_add(&extents->tally, id, 1);
-    extents->taken[extents->taken_count++] = (struct taken){id, requested};
+    extents->tally.requested_bytes[extents->tally.spot_count] = requested;
+    tally_add(&extents->tally, id, index);
     return requested;
 }
 
@@ -121,7 +124,7 @@ static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
     pool->carved = wire->carved <= wire->capacity ? wire->carved : wire->capacity;
     for (uint32_t i = 0; i < wire->capacity; i++) {
         if (extents->tags[i] != 0) {
-            pool->live_requested_bytes += take_tag(extents, extents->tags[i]);
+            pool->live_requested_bytes += take_tag(extents, i);
             pool->tagged++;
             pool->carved = pool->carved > i ? pool->carved : i + 1;
         }
@@ -137,37 +140,36 @@ static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
     }
 }
 
-/* Charges what is pinned in the pool to the sites of its live blocks. */
-static void charge(struct psc_load_extents *extents, const struct psc_pool *pool) {
-    struct tally *tally = &extents->tally;
-    if (pool->pinned_bytes == 0) {
-        return;
+/* Behind the place of the last of `count` blocks without a tag, which are taken for the lowest ones. */
+static uint32_t end_of_untagged(const struct psc_load_extents *extents, uint32_t count) {
+    uint32_t end = 0;
+    for (; count != 0; end++) {
+        count -= extents->tags[end] == 0;
     }
-    psc_blame_share(tally->blames, tally->count, pool->pinned_bytes);
-    for (size_t i = 0; i < tally->count; i++) {
-        struct psc_site *site = &extents->load->model->sites[tally->blames[i].site];
-        site->pinned_bytes += tally->blames[i].charged_bytes;
-        site->pinned_pools++;
-        site->pinned_pools_bytes += pool->committed_bytes;
-        site->pinning_blocks += tally->blames[i].blocks;
-        site->pinning_bytes += tally->blames[i].blocks * pool->block_bytes;
+    return end;
+}
+
+/* Adds the live blocks without a tag, so that all stand in the order of their places. */
+static void place_untagged(struct psc_load_extents *extents, const struct psc_pool *pool) {
+    struct tally *tally = &extents->tally;
+    uint32_t end = end_of_untagged(extents, pool->untagged), unknown = holder_of(tally, PSC_SITE_UNKNOWN);
+    uint32_t from = tally->spot_count, to = tally->spot_count + pool->untagged;
+    tally->holders[unknown].blocks += pool->untagged;
+    tally->spot_count = to;
+    for (uint32_t i = pool->carved; i-- > 0;) {
+        if (extents->tags[i] != 0) {
+            tally->spots[--to] = tally->spots[--from];
+        } else if (i < end) {
+            tally->spots[--to] = (struct psc_spot){i, unknown};
+        }
     }
 }
 
-/* Of what is pinned in the pool, what was free in it all the time; in the same shares. */
-static void charge_lasting(struct psc_load_extents *extents, uint64_t pinned_bytes) {
+/* Of what is pinned in a pool, what was free in it all the time. */
+static uint64_t lasting_bytes(const struct psc_load_extents *extents, uint64_t pinned_bytes) {
     const struct psc_wire_extent *wire = extents->wire;
-    struct tally *tally = &extents->tally;
     uint64_t low = wire->low_now < wire->low_before ? wire->low_now : wire->low_before;
-    uint64_t lasting = low < pinned_bytes ? low : pinned_bytes;
-    if (lasting == 0 || !psc_load_has_window(extents->load)) {
-        return;
-    }
-    psc_blame_share(tally->blames, tally->count, lasting);
-    for (size_t i = 0; i < tally->count; i++) {
-        extents->load->model->sites[tally->blames[i].site].lasting_bytes += tally->blames[i].charged_bytes;
-    }
-    extents->load->model->fragmentation.lasting_bytes += lasting;
+    return !psc_load_has_window(extents->load) ? 0 : low < pinned_bytes ? low : pinned_bytes;
 }
 
 static void count_pool(struct psc_model *model, const struct psc_pool *pool) {
@@ -180,6 +182,7 @@ static void count_pool(struct psc_model *model, const struct psc_pool *pool) {
     sums->live_block_bytes += live_bytes;
     sums->live_requested_bytes += pool->live_requested_bytes;
     sums->pinned_bytes += pool->pinned_bytes;
+    sums->lasting_bytes += pool->lasting_bytes;
     if (live == 0) {
         sums->empty_pools_bytes += pool->committed_bytes;
     } else {
@@ -214,19 +217,19 @@ static uint64_t carved_page_bytes(const struct psc_pool *pool) {
 
 /* The pool's part of the figures is known from its samples alone; what is pinned in it falls on all its live blocks. */
 static void take_samples(struct psc_load_extents *extents, const struct psc_pool *pool) {
-    struct tally *tally = &extents->tally;
+    const struct tally *tally = &extents->tally;
     double share = (double)pool->pinned_bytes / ((double)pool->tagged + pool->untagged);
-    for (size_t i = 0; i < extents->taken_count; i++) {
-        psc_load_sample(extents->load, extents->taken[i].site, pool->class_index, pool->block_bytes,
-                        extents->taken[i].requested_bytes, share);
+    for (size_t i = 0; i < tally->spot_count; i++) {
+        psc_load_sample(extents->load, tally->holders[tally->spots[i].holder].site, pool->class_index,
+                        pool->block_bytes, tally->requested_bytes[i], share);
     }
     extents->load->model->totals.recorded_blocks += pool->tagged;
-    for (size_t i = 0; i < tally->count && pool->pinned_bytes != 0; i++) {
-        struct psc_site *site = &extents->load->model->sites[tally->blames[i].site];
+    for (size_t i = 0; i < tally->holder_count && pool->pinned_bytes != 0; i++) {
+        struct psc_site *site = &extents->load->model->sites[tally->holders[i].site];
         site->pinned_pools++;
         site->pinned_pools_bytes += pool->committed_bytes;
-        site->pinning_blocks += tally->blames[i].blocks;
-        site->pinning_bytes += tally->blames[i].blocks * pool->block_bytes;
+        site->pinning_blocks += tally->holders[i].blocks;
+        site->pinning_bytes += tally->holders[i].blocks * pool->block_bytes;
     }
 }
 
@@ -240,17 +243,19 @@ static void take_pool(struct psc_load_extents *extents) {
                             .capacity = wire->capacity};
     take_tags(extents, &pool);
     if (pool.untagged != 0 && load->samples == NULL) {
-        tally_add(&extents->tally, PSC_SITE_UNKNOWN, pool.untagged);
+        place_untagged(extents, &pool);
     }
     uint64_t live = (uint64_t)pool.tagged + pool.untagged;
     pool.live_requested_bytes += pool.untagged * pool.block_bytes;
     pool.committed_bytes = carved_page_bytes(&pool) + stale_bytes(extents, pool.capacity);
     pool.pinned_bytes = live == 0 ? 0 : pool.committed_bytes - live * pool.block_bytes;
+    pool.lasting_bytes = lasting_bytes(extents, pool.pinned_bytes);
     if (load->samples != NULL) {
         take_samples(extents, &pool);
     } else {
-        charge(extents, &pool);
-        charge_lasting(extents, pool.pinned_bytes);
+        const struct tally *tally = &extents->tally;
+        const struct psc_held held = {tally->holders, tally->spots, tally->holder_count, tally->spot_count};
+        psc_load_blame_pool(load, &pool, &held);
         count_pool(model, &pool);
     }
     model->pools = psc_array_reserve(model->pools, model->pool_count + 1, &load->pool_capacity, sizeof(*model->pools));
@@ -263,7 +268,6 @@ static void pin_by_large(struct psc_load_extents *extents, const struct psc_larg
     struct psc_site *site = &extents->load->model->sites[large->site];
     if (bytes != 0) {
         site->id = large->site;
-        site->pinned_bytes += bytes;
         site->pinned_pools++;
         site->pinned_pools_bytes += large->block_bytes + bytes;
         site->pinning_blocks++;
@@ -309,14 +313,15 @@ static void take_large(struct psc_load_extents *extents) {
     uint64_t tag = extents->tags[0];
     struct psc_large large = {wire->base, wire->block_bytes, wire->block_bytes, PSC_SITE_UNKNOWN};
     if (tag != 0) {
-        large.requested_bytes = take_tag(extents, tag);
-        large.site = extents->taken[0].site;
+        large.requested_bytes = take_tag(extents, 0);
+        large.site = extents->tally.holders[0].site;
     }
     uint64_t stale = stale_bytes(extents, 1);
     if (load->samples != NULL) {
         take_large_sample(extents, &large, stale, tag != 0);
     } else {
         pin_by_large(extents, &large, stale);
+        psc_load_blame_large(load, &large, stale);
         count_large(model, &large, stale, tag != 0);
     }
     model->larges =
@@ -353,8 +358,8 @@ static void take_extent(struct psc_load_extents *extents, uint32_t tag_room) {
                       fault);
         return;
     }
-    extents->tally.count = 0;
-    extents->taken_count = 0;
+    extents->tally.holder_count = 0;
+    extents->tally.spot_count = 0;
     if (extents->wire->class_index == PSC_CLASS_LARGE) {
         take_large(extents);
     } else {

@@ -1,10 +1,12 @@
 /* report --format=json. Keys are a contract: they may be added to, never renamed. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/compiler.h"
 #include "report/array.h"
 #include "report/emit.h"
+#include "report/findings.h"
 #include "report/progress.h"
 #include "report/report.h"
 #include "report/rss.h"
@@ -58,6 +60,26 @@ static const struct field site_fields[] = {
     FIELD(psc_site, worst_pinned_bytes),
 };
 
+/* Of exact traces: who keeps what from going back, and what moving it would give. */
+static const struct field blame_fields[] = {
+    FIELD(psc_site, pinned_page_bytes), FIELD(psc_site, pinned_arena_bytes), FIELD(psc_site, pinned_huge_bytes),
+    FIELD(psc_site, sole_pools),        FIELD(psc_site, sole_bytes),         FIELD(psc_site, pinning_bytes),
+    FIELD(psc_site, apart_bytes),       FIELD(psc_site, saving_bytes),       FIELD(psc_site, internal_bytes),
+};
+
+static const struct field blame_sum_fields[] = {
+    FIELD(psc_site, pinned_page_bytes),
+    FIELD(psc_site, pinned_arena_bytes),
+    FIELD(psc_site, pinned_huge_bytes),
+    FIELD(psc_site, internal_bytes),
+};
+
+static const struct field unit_fields[] = {
+    FIELD(psc_fragmentation, pinned_page_bytes),
+    FIELD(psc_fragmentation, pinned_arena_bytes),
+    FIELD(psc_fragmentation, pinned_huge_bytes),
+};
+
 /* Of a site, what adds up: a pool may be pinned by several sites. */
 static const struct field sum_fields[] = {
     FIELD(psc_site, alloc_count),     FIELD(psc_site, alloc_bytes),  FIELD(psc_site, free_count),
@@ -87,6 +109,17 @@ static void emit_fields(struct psc_emit *emit, const void *record, const struct 
 }
 
 #define EMIT_FIELDS(emit, record, fields) emit_fields((emit), (record), (fields), PSC_COUNT_OF(fields))
+
+static void emit_nulls(struct psc_emit *emit, const struct field *fields, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        psc_emit_null(emit, fields[i].key);
+    }
+}
+
+/* Figures that are not known of a sampled trace. */
+#define EMIT_EXACT(emit, model, record, fields)                                                                        \
+    (psc_model_is_sampled(model) ? emit_nulls((emit), (fields), PSC_COUNT_OF(fields))                                  \
+                                 : emit_fields((emit), (record), (fields), PSC_COUNT_OF(fields)))
 
 static void emit_flag(struct psc_emit *emit, const char *key, uint32_t flags, uint32_t flag) {
     psc_emit_bool(emit, key, (flags & flag) != 0);
@@ -184,11 +217,12 @@ static void emit_ranges(struct psc_emit *emit, const struct psc_site *site) {
     psc_emit_number(emit, "pinned_bytes_error", psc_range_error(site->pinned_bytes_range));
 }
 
-static void emit_site(struct psc_emit *emit, const struct psc_site *site) {
+static void emit_site(struct psc_emit *emit, const struct psc_model *model, const struct psc_site *site) {
     psc_emit_open(emit, NULL, '{');
     psc_emit_number(emit, "id", site->id);
     EMIT_FIELDS(emit, site, site_fields);
     psc_emit_real(emit, "pinned_byte_seconds", site->pinned_byte_ns / 1e9);
+    EMIT_EXACT(emit, model, site, blame_fields);
     emit_ranges(emit, site);
     psc_emit_open(emit, "lifetime_bytes", '{');
     emit_lifetime(emit, "p50", site->lifetime_p50);
@@ -232,21 +266,28 @@ static bool *choose_sites(const struct psc_model *model, size_t top) {
     return marks;
 }
 
+static void add_fields(void *sums, const void *record, const struct field *fields, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t sum = number_at(sums, &fields[i]) + number_at(record, &fields[i]);
+        memcpy((char *)sums + fields[i].offset, &sum, sizeof(sum));
+    }
+}
+
 /* What the sites that were left out hold together, so that sums over all sites can still be made. */
 static void emit_rest(struct psc_emit *emit, const struct psc_model *model, const bool *chosen) {
-    uint64_t sums[PSC_COUNT_OF(sum_fields)] = {0};
+    struct psc_site sums = {.id = 0};
     uint64_t count = 0;
     for (size_t i = 0; i < model->site_count; i++) {
-        count += !chosen[i] && psc_site_is_used(&model->sites[i]);
-        for (size_t k = 0; k < PSC_COUNT_OF(sum_fields) && !chosen[i]; k++) {
-            sums[k] += number_at(&model->sites[i], &sum_fields[k]);
+        if (!chosen[i]) {
+            count += psc_site_is_used(&model->sites[i]);
+            add_fields(&sums, &model->sites[i], sum_fields, PSC_COUNT_OF(sum_fields));
+            add_fields(&sums, &model->sites[i], blame_sum_fields, PSC_COUNT_OF(blame_sum_fields));
         }
     }
     psc_emit_open(emit, "sites_left_out", '{');
     psc_emit_number(emit, "count", count);
-    for (size_t k = 0; k < PSC_COUNT_OF(sum_fields); k++) {
-        psc_emit_number(emit, sum_fields[k].key, sums[k]);
-    }
+    EMIT_FIELDS(emit, &sums, sum_fields);
+    EMIT_EXACT(emit, model, &sums, blame_sum_fields);
     psc_emit_close(emit, '{');
 }
 
@@ -271,7 +312,7 @@ static void emit_sites(struct psc_emit *emit, struct psc_model *model, const boo
     psc_emit_open(emit, "sites", '[');
     for (size_t i = 0; i < count; i++) {
         psc_model_symbolize(model, order[i]);
-        emit_site(emit, order[i]);
+        emit_site(emit, model, order[i]);
         psc_model_forget_frames(order[i]);
         psc_progress_show("names of functions", i + 1, count);
     }
@@ -351,6 +392,69 @@ static void emit_notes(struct psc_emit *emit, const struct psc_model *model, con
     psc_emit_close(emit, '[');
 }
 
+static void emit_ratio(struct psc_emit *emit, const char *key, double ratio) {
+    if (isnan(ratio)) {
+        psc_emit_null(emit, key);
+    } else {
+        psc_emit_real(emit, key, ratio);
+    }
+}
+
+static void emit_fragmentation(struct psc_emit *emit, const struct psc_model *model) {
+    psc_emit_open(emit, "fragmentation", '{');
+    EMIT_FIELDS(emit, &model->fragmentation, fragmentation_fields);
+    EMIT_EXACT(emit, model, &model->fragmentation, unit_fields);
+    emit_ratio(emit, "realised_at_peak", model->fragmentation.realised_at_peak);
+    emit_ratio(emit, "realised_now", model->fragmentation.realised_now);
+    psc_emit_close(emit, '{');
+}
+
+static void emit_pairs(struct psc_emit *emit, const struct psc_model *model) {
+    psc_emit_open(emit, "pairs", '[');
+    for (size_t i = 0; i < model->pair_count; i++) {
+        const struct psc_pair *pair = &model->pairs[i];
+        psc_emit_open(emit, NULL, '{');
+        psc_emit_open(emit, "sites", '[');
+        psc_emit_number(emit, NULL, pair->sites[0]);
+        psc_emit_number(emit, NULL, pair->sites[1]);
+        psc_emit_close(emit, '[');
+        psc_emit_number(emit, "pools", pair->pools);
+        psc_emit_number(emit, "pinned_bytes", pair->pinned_bytes);
+        psc_emit_number(emit, "saving_bytes", pair->saving_bytes);
+        psc_emit_open(emit, "lifetime_bytes", '[');
+        psc_emit_number(emit, NULL, pair->lifetime_bytes[0]);
+        psc_emit_number(emit, NULL, pair->lifetime_bytes[1]);
+        psc_emit_close(emit, '[');
+        psc_emit_open(emit, "lives_longer", '[');
+        psc_emit_bool(emit, NULL, pair->lives_longer[0]);
+        psc_emit_bool(emit, NULL, pair->lives_longer[1]);
+        psc_emit_close(emit, '[');
+        psc_emit_close(emit, '{');
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_findings(struct psc_emit *emit, struct psc_model *model) {
+    struct psc_findings findings;
+    psc_findings_make(model, &findings);
+    psc_emit_open(emit, "findings", '[');
+    for (size_t i = 0; i < findings.count; i++) {
+        const struct psc_finding *finding = &findings.all[i];
+        psc_emit_open(emit, NULL, '{');
+        psc_emit_text(emit, "kind", psc_finding_kind_name(finding->kind));
+        psc_emit_number(emit, "bytes", finding->bytes);
+        if (finding->site == PSC_SITE_NONE) {
+            psc_emit_null(emit, "site");
+        } else {
+            psc_emit_number(emit, "site", finding->site);
+        }
+        psc_emit_text(emit, "text", finding->text);
+        psc_emit_close(emit, '{');
+    }
+    psc_emit_close(emit, '[');
+    psc_findings_release(&findings);
+}
+
 void psc_json_write_many(struct psc_model *model, const struct psc_tree *tree, FILE *out, size_t top) {
     struct psc_emit emit;
     bool *chosen = choose_sites(model, top);
@@ -367,15 +471,15 @@ void psc_json_write_many(struct psc_model *model, const struct psc_tree *tree, F
     psc_emit_number(&emit, "live_bytes_error", psc_range_error(model->totals.live_bytes_range));
     psc_emit_number(&emit, "alloc_bytes_error", psc_range_error(model->totals.alloc_bytes_range));
     psc_emit_close(&emit, '{');
-    psc_emit_open(&emit, "fragmentation", '{');
-    EMIT_FIELDS(&emit, &model->fragmentation, fragmentation_fields);
-    psc_emit_close(&emit, '{');
+    emit_fragmentation(&emit, model);
     emit_rss(&emit, psc_rss_last(model));
     emit_walks(&emit, &model->walks);
     emit_classes(&emit, model);
     emit_sites(&emit, model, chosen);
     emit_rest(&emit, model, chosen);
     emit_not_sampled(&emit, &model->not_sampled);
+    emit_pairs(&emit, model);
+    emit_findings(&emit, model);
     emit_snapshots(&emit, model);
     emit_notes(&emit, model, "warnings", true);
     emit_notes(&emit, model, "notes", false);

@@ -1,5 +1,5 @@
 /* The parts of the model's maker, for each other: not for users of the model. Order of work:
- * process, tables (modules, frames, sites, threads, snapshots, arenas), books, extents with samples, sums. */
+ * process, tables (modules, frames, sites, threads, snapshots, arenas), books, extents with samples, sums, blame. */
 #ifndef PSC_REPORT_LOAD_H
 #define PSC_REPORT_LOAD_H
 
@@ -21,6 +21,7 @@ struct psc_model_store {
 
 struct psc_load_extents; /* extents.c's own */
 struct psc_load_samples; /* samples.c's own */
+struct psc_load_blame;   /* of blame*.c */
 
 /* Needed while the model is made. */
 struct psc_load {
@@ -30,6 +31,7 @@ struct psc_load {
     struct psc_lifetime *lifetimes; /* per site */
     struct psc_load_extents *extents;
     struct psc_load_samples *samples; /* NULL: the trace is not sampled */
+    struct psc_load_blame *blame;     /* NULL: it is, or all is charged */
     uint64_t clock_bytes;             /* the latest that anything in the trace knows */
     uint64_t cached_bytes;            /* free pages not yet given back */
     uint64_t differing_blocks;        /* between books and tags */
@@ -79,7 +81,7 @@ void psc_load_tables(struct psc_load *load);
 void psc_load_frame_modules(struct psc_load *load);
 void psc_load_books(struct psc_load *load);
 void psc_load_extents(struct psc_load *load);
-/* What walks of all tags found, and the pool maps. After the extents. */
+/* What walks of all tags found, and the pool maps. After the blame. */
 void psc_load_history(struct psc_load *load);
 /* Whether pools have been watched for long enough to tell what is lasting. */
 static inline bool psc_load_has_window(const struct psc_load *load) {

@@ -1,12 +1,14 @@
 #include "report/model.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/array.h"
+#include "report/blame.h"
 #include "report/load.h"
 #include "report/prefix.h"
 #include "report/progress.h"
@@ -103,6 +105,26 @@ static void sum_totals(struct psc_load *load) {
         totals->peak_rss_bytes = larger(totals->peak_rss_bytes, snapshot->rss_bytes);
         totals->rss_bytes = snapshot->rss_bytes != 0 ? snapshot->rss_bytes : totals->rss_bytes;
         model->process.duration_ns = larger(model->process.duration_ns, snapshot->time_ns);
+    }
+}
+
+static double realised(uint64_t committed, uint64_t live) {
+    return live != 0 ? (double)committed / (double)live - 1 : NAN;
+}
+
+/* The most may stay committed for long while what is live falls: what was needed at the peak shows where most was live. */
+static void find_realised(struct psc_model *model) {
+    struct psc_fragmentation *sums = &model->fragmentation;
+    uint64_t least = model->totals.peak_committed_bytes / 2;
+    uint64_t live = sums->committed_bytes >= least ? sums->live_requested_bytes : 0;
+    sums->realised_now = realised(sums->committed_bytes, sums->live_requested_bytes);
+    sums->realised_at_peak = sums->realised_now;
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        const struct psc_wire_snapshot *snapshot = &model->snapshots[i];
+        if (snapshot->committed_bytes >= least && snapshot->live_bytes > live) {
+            live = snapshot->live_bytes;
+            sums->realised_at_peak = realised(snapshot->committed_bytes, live);
+        }
     }
 }
 
@@ -216,17 +238,21 @@ static void fill(struct psc_load *load) {
     psc_load_process(load);
     psc_load_tables(load);
     psc_load_books(load);
+    psc_load_blame_begin(load);
     psc_load_extents(load);
-    psc_load_history(load);
     load->cached_bytes = cached_now(load);
     if (psc_model_is_sampled(model)) {
         psc_load_samples_finish(load);
-    } else {
-        set_exact_ranges(model);
     }
     sum_fragmentation(model, load->cached_bytes);
     sum_totals(load);
+    find_realised(model);
     find_lifetimes(load);
+    psc_load_blame_finish(load);
+    psc_load_history(load);
+    if (!psc_model_is_sampled(model)) {
+        set_exact_ranges(model);
+    }
     lay_out_arenas(model);
     model->by_live = rank_sites(model, offsetof(struct psc_site, live_bytes), &model->by_live_count);
     model->by_pinned = rank_sites(model, offsetof(struct psc_site, pinned_bytes), &model->by_pinned_count);
@@ -280,9 +306,9 @@ void psc_model_close(struct psc_model *model) {
     for (size_t i = 0; i < model->note_count; i++) {
         free(model->notes[i].text);
     }
-    void *const arrays[] = {model->process.argv, model->modules, model->sites,  model->by_live, model->by_pinned,
-                            model->pools,        model->larges,  model->arenas, model->threads, model->snapshots,
-                            model->notes,        model->by_peak, model->maps};
+    void *const arrays[] = {model->process.argv, model->modules, model->sites,   model->by_live, model->by_pinned,
+                            model->pairs,        model->pools,   model->larges,  model->arenas,  model->threads,
+                            model->snapshots,    model->notes,   model->by_peak, model->maps};
     for (size_t i = 0; i < PSC_COUNT_OF(arrays); i++) {
         free(arrays[i]);
     }

@@ -120,6 +120,14 @@ struct psc_fragmentation {
     uint64_t lasting_bytes;  /* part of pinned_bytes = sum of site lasting_bytes; 0 if model.walks has no window */
     uint64_t large_bytes;    /* part of live_block_bytes: mapped by large blocks */
     uint64_t metadata_bytes; /* the heap's own tables: beside committed_bytes, not part of it */
+    /* What is free in the OS pages, arenas and huge pages with a live block: see report/blame.h. 0 of a sampled trace. */
+    uint64_t pinned_page_bytes;
+    uint64_t pinned_arena_bytes;
+    uint64_t pinned_huge_bytes;
+    /* committed / live as requested - 1; NAN where nothing was live. At the peak: of the snapshots, and now, when at
+     * least half of the most was committed, at that with most live. */
+    double realised_at_peak;
+    double realised_now;
 };
 
 /* One size class; index PSC_CLASS_LARGE is large blocks (block_bytes 0, one "pool" a block). */
@@ -192,9 +200,18 @@ struct psc_site {
     uint64_t pinned_pools_bytes; /* committed bytes of those pools */
     uint64_t pinning_blocks;     /* blocks of this site in those pools */
     uint64_t pinning_bytes;      /* block bytes of those */
-    double lifetime_sum;         /* bytes of the allocation clock, of all blocks, those that live as old as they are; to
+    /* The next are not known of a sampled trace, and 0. report/blame.h has the formulas. */
+    uint64_t pinned_page_bytes; /* shares of what is free in pages, arenas and huge pages with a live block; they add */
+    uint64_t pinned_arena_bytes; /* up to the sums of the same names in fragmentation */
+    uint64_t pinned_huge_bytes;
+    uint64_t sole_pools;     /* of pinned_pools, those in which no other site has a block */
+    uint64_t sole_bytes;     /* pinned in those */
+    uint64_t apart_bytes;    /* what the pinning blocks would take in pools of their own */
+    uint64_t saving_bytes;   /* what would go back if they had such pools from the start */
+    uint64_t internal_bytes; /* rounding of the blocks with a tag */
+    double lifetime_sum;     /* bytes of the allocation clock, of all blocks, those that live as old as they are; to
                                   * within the width of age buckets */
-    uint64_t lifetime_p50;       /* bytes of the allocation clock, or PSC_LIFETIME_UNKNOWN */
+    uint64_t lifetime_p50;   /* bytes of the allocation clock, or PSC_LIFETIME_UNKNOWN */
     uint64_t lifetime_p90;
     uint64_t lifetime_p99;
     /* As walks of all tags found it in the course of the run (see struct psc_walks). */
@@ -208,6 +225,16 @@ struct psc_site {
     size_t frame_count;
 };
 
+/* Two sites with blocks in the same sparse pools: see report/blame.h. */
+struct psc_pair {
+    uint32_t sites[2]; /* the one that pins more, first */
+    uint64_t pools;
+    uint64_t pinned_bytes; /* in those pools, by whomever */
+    uint64_t saving_bytes; /* what would go back if each of the two had pools of its own, of pools of these two alone */
+    uint64_t lifetime_bytes[2]; /* medians */
+    bool lives_longer[2];       /* too many blocks still live to say: it is more */
+};
+
 /* A pool that is in use, empty ones included; of a sampled trace one with a sample. Sorted by base. */
 struct psc_pool {
     uint64_t base;
@@ -219,7 +246,8 @@ struct psc_pool {
     uint32_t untagged; /* live blocks without */
     uint64_t committed_bytes;
     uint64_t live_requested_bytes;
-    uint64_t pinned_bytes; /* 0 in an empty pool */
+    uint64_t pinned_bytes;  /* 0 in an empty pool */
+    uint64_t lasting_bytes; /* part of pinned_bytes: free in it all the time, see struct psc_walks */
 };
 
 struct psc_large {
@@ -318,6 +346,8 @@ struct psc_model {
     size_t by_pinned_count;
     uint32_t *by_peak; /* ids of sites with live bytes at the peak, most first */
     size_t by_peak_count;
+    struct psc_pair *pairs; /* of most weight first */
+    size_t pair_count;
     struct psc_pool *pools;
     size_t pool_count;
     struct psc_large *larges; /* sorted by base */

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "report/findings.h"
 #include "report/format.h"
 #include "report/page_part.h"
 #include "report/plot_text.h"
@@ -38,37 +39,6 @@ static void find_held(const struct psc_model *model, FILE *out) {
 static struct psc_text estimate(const struct psc_model *model, uint64_t bytes, struct psc_range range) {
     return psc_model_is_sampled(model) ? psc_format_bytes_error(bytes, psc_range_error(range))
                                        : psc_format_bytes(bytes);
-}
-
-/* Samples tell how much, but not how many pools and blocks. */
-static void find_pinned_by_sample(struct psc_model *model, const struct psc_site *site, FILE *out) {
-    fprintf(out,
-            "<li><b>%s</b> are pinned: free, but in pools that a live block keeps from going back. Of it, most that "
-            "samples account for is due to ",
-            BYTES(model->fragmentation.pinned_bytes));
-    write_site(model, site->id, out);
-    fprintf(out, ": %s, from %s sample%s; %s are due to blocks that no sample tells of.</li>\n",
-            estimate(model, site->pinned_bytes, site->pinned_bytes_range).s, COUNT(site->tagged_count),
-            site->tagged_count == 1 ? "" : "s", BYTES(model->not_sampled.pinned_bytes));
-}
-
-static void find_pinned(struct psc_model *model, FILE *out) {
-    uint64_t pinned = model->fragmentation.pinned_bytes;
-    if (!WORTH(pinned, model->fragmentation.committed_bytes) || model->by_pinned_count == 0) {
-        return;
-    }
-    const struct psc_site *site = &model->sites[model->by_pinned[0]];
-    if (psc_model_is_sampled(model)) {
-        find_pinned_by_sample(model, site, out);
-        return;
-    }
-    fprintf(out,
-            "<li><b>%s</b> are pinned: free, but in pools that a live block keeps from going back. %s of it is due to ",
-            BYTES(pinned), SHARE(site->pinned_bytes, pinned));
-    write_site(model, site->id, out);
-    fprintf(out, ", whose %s block%s (%s) keep%s %s pool%s (%s) from going back.</li>\n", COUNT(site->pinning_blocks),
-            site->pinning_blocks == 1 ? "" : "s", BYTES(site->pinning_bytes), site->pinning_blocks == 1 ? "s" : "",
-            COUNT(site->pinned_pools), site->pinned_pools == 1 ? "" : "s", BYTES(site->pinned_pools_bytes));
 }
 
 static void find_live(struct psc_model *model, FILE *out) {
@@ -119,32 +89,18 @@ static void find_sparse_pools(const struct psc_model *model, FILE *out) {
     }
 }
 
-static void find_idle(const struct psc_model *model, FILE *out) {
-    const struct psc_fragmentation *f = &model->fragmentation;
-    uint64_t idle = f->empty_pools_bytes + f->cached_bytes;
-    if (WORTH(idle, f->committed_bytes)) {
-        fprintf(out,
-                "<li>%s lie in empty pools and cached pages. No live block keeps them: they wait for reuse, or for "
-                "the end of the <code>purge</code> time.</li>\n",
-                BYTES(idle));
+static void write_all(struct psc_model *model, FILE *out) {
+    struct psc_findings findings;
+    psc_findings_make(model, &findings);
+    for (size_t i = 0; i < findings.count; i++) {
+        fputs("<li>", out);
+        psc_html_text(out, findings.all[i].text);
+        fputs("</li>\n", out);
     }
-}
-
-static void find_rounding(const struct psc_model *model, FILE *out) {
-    const struct psc_class *worst = NULL;
-    const struct psc_fragmentation *f = &model->fragmentation;
-    for (size_t i = 0; i < PSC_CLASS_LARGE; i++) {
-        const struct psc_class *class = &model->classes[i];
-        uint64_t most = worst == NULL ? 0 : worst->live_block_bytes - worst->live_requested_bytes;
-        if (class->live_block_bytes - class->live_requested_bytes > most) {
-            worst = class;
-        }
+    if (findings.count == 0) {
+        fputs("<li>" PSC_FINDINGS_NONE "</li>\n", out);
     }
-    if (worst != NULL && WORTH(f->internal_bytes, f->committed_bytes)) {
-        fprintf(out, "<li>Rounding up to size classes takes %s, most of it (%s) in blocks of %s.</li>\n",
-                BYTES(f->internal_bytes), BYTES(worst->live_block_bytes - worst->live_requested_bytes),
-                BYTES(worst->block_bytes));
-    }
+    psc_findings_release(&findings);
 }
 
 static void find_peak(const struct psc_model *model, FILE *out) {
@@ -173,11 +129,9 @@ static void find_peak_site(struct psc_model *model, FILE *out) {
 
 void psc_page_findings(struct psc_model *model, FILE *out) {
     find_held(model, out);
-    find_pinned(model, out);
+    write_all(model, out);
     find_live(model, out);
     find_sparse_pools(model, out);
-    find_idle(model, out);
-    find_rounding(model, out);
     find_peak(model, out);
     find_peak_site(model, out);
 }

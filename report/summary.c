@@ -1,10 +1,12 @@
 /* The text that a person reads and acts on. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/compiler.h"
 #include "report/array.h"
+#include "report/findings.h"
 #include "report/format.h"
 #include "report/log.h"
 #include "report/report.h"
@@ -141,6 +143,21 @@ static void write_peak(const struct psc_model *model, FILE *out) {
     }
 }
 
+/* What live blocks keep, by what goes back as one; and how much is held for what is live, then and now. */
+static void write_units(const struct psc_model *model, FILE *out) {
+    const struct psc_fragmentation *f = &model->fragmentation;
+    if (!psc_model_is_sampled(model)) {
+        fprintf(out, "free, but kept by a live block of the same page: %s, pool: %s,", BYTES(f->pinned_page_bytes),
+                BYTES(f->pinned_bytes));
+        fprintf(out, " arena: %s, 2 MiB: %s\n", BYTES(f->pinned_arena_bytes), BYTES(f->pinned_huge_bytes));
+    }
+    if (!isnan(f->realised_at_peak) && !isnan(f->realised_now)) {
+        fprintf(out, "held: %.2f times what was live at the peak, %.2f times what is live %s\n",
+                1 + f->realised_at_peak, 1 + f->realised_now,
+                model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end");
+    }
+}
+
 static void write_memory(const struct psc_model *model, FILE *out) {
     const struct psc_fragmentation *f = &model->fragmentation;
     fprintf(out, "\n%-54s %18s %9s %8s\n", moment(model), "bytes", "", "share");
@@ -163,6 +180,7 @@ static void write_memory(const struct psc_model *model, FILE *out) {
     }
     fputc('\n', out);
     write_peak(model, out);
+    write_units(model, out);
     psc_rss_write(model, out);
 }
 
@@ -314,6 +332,10 @@ static void write_pinned_site(const struct psc_model *model, const struct psc_si
             psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s, COUNT(site->pinned_pools),
             plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
             plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
+    fprintf(out, "        alone in %s of them (%s pinned); pools of its own would take %s and give %s back\n",
+            COUNT(site->sole_pools), BYTES(site->sole_bytes), BYTES(site->apart_bytes), BYTES(site->saving_bytes));
+    fprintf(out, "        its share of what is free in pages %s, arenas %s, 2 MiB ranges %s\n",
+            BYTES(site->pinned_page_bytes), BYTES(site->pinned_arena_bytes), BYTES(site->pinned_huge_bytes));
 }
 
 /* One list of the summary. */
@@ -478,6 +500,7 @@ void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
     write_damage(model, out);
     if ((model->process.flags & PSC_TRACE_PASSIVE) == 0) {
         write_memory(model, out);
+        psc_findings_write(model, out);
         write_classes(model, out);
         write_all_sites(model, top, out);
         write_nameless(model, top != 0 ? top : PSC_REPORT_TOP, out);

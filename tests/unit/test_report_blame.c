@@ -7,72 +7,6 @@
 #include "report/lifetime.h"
 #include "report/model.h"
 
-static uint64_t charged(const struct psc_blame *blames, size_t count) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        sum += blames[i].charged_bytes;
-    }
-    return sum;
-}
-
-static const struct psc_blame *of_site(const struct psc_blame *blames, size_t count, uint32_t site) {
-    for (size_t i = 0; i < count; i++) {
-        if (blames[i].site == site) {
-            return &blames[i];
-        }
-    }
-    ck_abort_msg("site %u is gone", site);
-    return NULL;
-}
-
-START_TEST(shares_follow_blocks) {
-    struct psc_blame blames[] = {{.site = 5, .blocks = 3}, {.site = 9, .blocks = 1}};
-    psc_blame_share(blames, 2, 4000);
-    ck_assert_uint_eq(of_site(blames, 2, 5)->charged_bytes, 3000);
-    ck_assert_uint_eq(of_site(blames, 2, 9)->charged_bytes, 1000);
-}
-END_TEST
-
-START_TEST(largest_remainder_then_lowest_site) {
-    struct psc_blame blames[] = {{.site = 8, .blocks = 2}, {.site = 4, .blocks = 1}, {.site = 3, .blocks = 2}};
-    /* 1.6, 0.8, 1.6 of 4: the remainder of site 4 is largest, then sites 3 and 8 are equal */
-    psc_blame_share(blames, 3, 4);
-    ck_assert_uint_eq(of_site(blames, 3, 4)->charged_bytes, 1);
-    ck_assert_uint_eq(of_site(blames, 3, 3)->charged_bytes, 2);
-    ck_assert_uint_eq(of_site(blames, 3, 8)->charged_bytes, 1);
-}
-END_TEST
-
-START_TEST(shares_always_add_up) {
-    struct psc_blame blames[64];
-    uint64_t state = 88172645463325252u;
-    for (int round = 0; round < 5000; round++) {
-        size_t count = 1 + (size_t)round % 64;
-        for (size_t i = 0; i < count; i++) {
-            state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-            blames[i] = (struct psc_blame){.site = (uint32_t)i, .blocks = 1 + (uint32_t)(state % 500)};
-        }
-        uint64_t pinned = state >> 40;
-        psc_blame_share(blames, count, pinned);
-        ck_assert_uint_eq(charged(blames, count), pinned);
-    }
-}
-END_TEST
-
-START_TEST(order_does_not_matter) {
-    struct psc_blame there[40], back[40];
-    for (uint32_t i = 0; i < 40; i++) {
-        there[i] = (struct psc_blame){.site = i, .blocks = 1 + i % 7};
-        back[39 - i] = there[i];
-    }
-    psc_blame_share(there, 40, 12345);
-    psc_blame_share(back, 40, 12345);
-    for (uint32_t site = 0; site < 40; site++) {
-        ck_assert_uint_eq(of_site(there, 40, site)->charged_bytes, of_site(back, 40, site)->charged_bytes);
-    }
-}
-END_TEST
-
 START_TEST(lifetimes_of_the_dead) {
     struct psc_lifetime lifetime = {.freed = {[0] = 50, [3] = 50}};
     ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.25), 256);
@@ -143,12 +77,6 @@ END_TEST
 
 int main(void) {
     Suite *suite = suite_create("report_blame");
-    TCase *shares = tcase_create("shares");
-    tcase_add_test(shares, shares_follow_blocks);
-    tcase_add_test(shares, largest_remainder_then_lowest_site);
-    tcase_add_test(shares, shares_always_add_up);
-    tcase_add_test(shares, order_does_not_matter);
-    suite_add_tcase(suite, shares);
     TCase *figures = tcase_create("figures");
     tcase_add_test(figures, lifetimes_of_the_dead);
     tcase_add_test(figures, lifetimes_with_the_living);
