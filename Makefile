@@ -120,6 +120,8 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PSC_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/obj/report/page_assets.o: $(wildcard report/page*.css report/page*.html report/page*.js)
+
 # ---- link -------------------------------------------------------------------------------------------------------
 
 $(B)/libcore.a: $(CORE_OBJ)

@@ -9,6 +9,11 @@ void psc_emit_init(struct psc_emit *emit, FILE *out, unsigned lines) {
     *emit = (struct psc_emit){.out = out, .lines = lines, .first = true};
 }
 
+void psc_emit_init_embedded(struct psc_emit *emit, FILE *out) {
+    psc_emit_init(emit, out, 0);
+    emit->embedded = true;
+}
+
 static void break_line(const struct psc_emit *emit) {
     fprintf(emit->out, "\n%*s", (int)emit->depth * 2, "");
 }
@@ -16,7 +21,7 @@ static void break_line(const struct psc_emit *emit) {
 /* What stands before a value: comma, line break, key. */
 static void begin(struct psc_emit *emit, const char *key) {
     if (!emit->first) {
-        fputs_unlocked(emit->depth > emit->lines ? ", " : ",", emit->out);
+        fputs_unlocked(emit->depth > emit->lines && !emit->embedded ? ", " : ",", emit->out);
     }
     if (emit->depth > 0 && emit->depth <= emit->lines) {
         break_line(emit);
@@ -24,7 +29,7 @@ static void begin(struct psc_emit *emit, const char *key) {
     if (key != NULL) {
         fputc_unlocked('"', emit->out);
         fputs_unlocked(key, emit->out);
-        fputs_unlocked("\": ", emit->out);
+        fputs_unlocked(emit->embedded ? "\":" : "\": ", emit->out);
     }
     emit->first = false;
 }
@@ -84,10 +89,11 @@ void psc_emit_null(struct psc_emit *emit, const char *key) {
     fputs("null", emit->out);
 }
 
+/* A '<' comes here only where it has to be escaped. */
 static void put_character(FILE *out, uint32_t character, const char *bytes, unsigned length) {
     if (character == '"' || character == '\\') {
         fprintf(out, "\\%c", (char)character);
-    } else if (psc_format_is_control(character)) {
+    } else if (character == '<' || psc_format_is_control(character)) {
         /* all of them are below U+10000 */
         fprintf(out, "\\u%04" PRIx32, character);
     } else {
@@ -96,9 +102,10 @@ static void put_character(FILE *out, uint32_t character, const char *bytes, unsi
 }
 
 /* Bytes at the front that stand for themselves. */
-static size_t plain_run(const char *text) {
+static size_t plain_run(const struct psc_emit *emit, const char *text) {
     size_t length = 0;
-    while (text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\') {
+    while (text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\' &&
+           (text[length] != '<' || !emit->embedded)) {
         length++;
     }
     return length;
@@ -124,7 +131,7 @@ void psc_emit_text(struct psc_emit *emit, const char *key, const char *text) {
     begin(emit, key);
     fputc_unlocked('"', emit->out);
     while (*text != '\0') {
-        size_t length = plain_run(text);
+        size_t length = plain_run(emit, text);
         fwrite_unlocked(text, 1, length, emit->out);
         text += length;
         text += *text != '\0' ? put_odd(emit->out, text) : 0;

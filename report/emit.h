@@ -13,10 +13,13 @@ struct psc_emit {
     unsigned depth;
     unsigned lines; /* values at this depth and above begin a line of their own */
     bool first;     /* nothing stands in the current object or array yet */
+    bool embedded;  /* for the inside of an HTML <script>: no '<' in any text, and no blanks or lines */
 };
 
 /* `lines`: down to which depth values begin on a line of their own; those below share one. */
 void psc_emit_init(struct psc_emit *emit, FILE *out, unsigned lines);
+/* For JSON that stands within HTML, as short as can be. */
+void psc_emit_init_embedded(struct psc_emit *emit, FILE *out);
 /* `bracket` is '{' or '['. */
 void psc_emit_open(struct psc_emit *emit, const char *key, char bracket);
 void psc_emit_close(struct psc_emit *emit, char bracket);

@@ -46,6 +46,23 @@ static void write_command(const struct psc_process *process, FILE *out) {
     }
 }
 
+/* What leads to nothing is left out. */
+static void write_links(const struct page *page) {
+    static const struct {
+        const char *id, *text;
+        bool of_sites;
+    } links[] = {{"findings", "Findings", false}, {"memory-now", "Memory", false}, {"pictures", "Pictures", false},
+                 {"flame", "Flame graph", true},  {"sites", "Sites", true},        {"details", "Details", false},
+                 {"process", "Process", false}};
+    fputs("<nav class=top><div><span>\n", page->out);
+    for (size_t i = 0; i < PSC_COUNT_OF(links); i++) {
+        if (!links[i].of_sites || psc_page_has_sites(page->model)) {
+            fprintf(page->out, "<a href=\"#%s\">%s</a>\n", links[i].id, links[i].text);
+        }
+    }
+    fputs("</span><button type=button id=theme hidden>Dark</button>\n</div></nav>\n", page->out);
+}
+
 static void write_head(const struct page *page) {
     const struct psc_process *process = &page->model->process;
     fprintf(
@@ -56,8 +73,9 @@ static void write_head(const struct page *page) {
         "<meta name=referrer content=no-referrer>\n<title>poolscope: ",
         page->nonce);
     psc_html_text(page->out, psc_process_name(process));
-    fprintf(page->out, " (%" PRIu32 ")</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", process->pid,
-            psc_page_style);
+    fprintf(page->out, " (%" PRIu32 ")</title>\n<style>\n%s</style>\n</head>\n<body>\n", process->pid, psc_page_style);
+    write_links(page);
+    fputs("<main>\n<h1>", page->out);
     psc_html_text(page->out, psc_process_name(process));
     fputs("</h1>\n<p class=soft><code>", page->out);
     write_command(process, page->out);
@@ -175,7 +193,7 @@ static void write_memory(const struct page *page) {
         {"empty pools", "without a live block", PSC_COLOR_EMPTY, f->empty_pools_bytes},
         {"cached", "free pages not yet given back", PSC_COLOR_CACHED, f->cached_bytes},
     };
-    fprintf(page->out, "<h2>Memory %s</h2>\n<div class=card>\n", moment_of(page->model));
+    fprintf(page->out, "<h2 id=memory-now>Memory %s</h2>\n<div class=card>\n", moment_of(page->model));
     write_bar(parts, PSC_COUNT_OF(parts), f->committed_bytes, page->out);
     fputs("<div class=scroll><table><thead><tr><th>Part</th><th class=n>Bytes</th><th class=n></th>"
           "<th class=n>Share</th></tr></thead><tbody>\n",
@@ -195,7 +213,7 @@ static void write_memory(const struct page *page) {
 }
 
 static void write_findings(const struct page *page) {
-    fputs("<h2>Findings</h2>\n<div class=card><ul>\n", page->out);
+    fputs("<h2 id=findings>Findings</h2>\n<div class=card><ul>\n", page->out);
     psc_page_findings(page->model, page->out);
     fputs("</ul></div>\n", page->out);
 }
@@ -219,13 +237,48 @@ static int write_image(const struct page *page, const struct psc_plot *plot) {
 }
 
 static int write_plot(const struct page *page, const struct psc_plot *plot) {
-    if (!plot->drawn) {
-        return 0;
-    }
-    fprintf(page->out, "<section class=\"card plot\" id=\"%s\">\n", plot->name);
+    fprintf(page->out, "<section class=\"card plot\" id=\"plot-%s\">\n", plot->name);
     int status = write_image(page, plot);
     fprintf(page->out, "<p class=soft>%s <a href=\"%s.tsv\">The figures</a></p>\n</section>\n", plot->shows,
             plot->name);
+    return status;
+}
+
+/* The groups in which plots stand, and which they are in; one that is not listed comes last. */
+static const struct {
+    const char *title;
+    const char *plots;
+} groups[] = {
+    {"Over time", " memory occupancy_time "},
+    {"Where the memory lies", " pools arenas "},
+    {"Blocks and the code that made them", " sizes sites_live sites_pinned "},
+    {"More", ""},
+};
+
+static size_t group_of(const struct psc_plot *plot) {
+    char word[80];
+    size_t group = 0;
+    snprintf(word, sizeof(word), " %s ", plot->name);
+    while (group + 1 < PSC_COUNT_OF(groups) && strstr(groups[group].plots, word) == NULL) {
+        group++;
+    }
+    return group;
+}
+
+static int write_group(const struct page *page, size_t group) {
+    int status = 0;
+    bool titled = false;
+    for (size_t i = 0; i < PSC_PLOT_COUNT && status == 0; i++) {
+        const struct psc_plot *plot = &page->plots->items[i];
+        if (!plot->drawn || group_of(plot) != group) {
+            continue;
+        }
+        if (!titled) {
+            fprintf(page->out, "<h3>%s</h3>\n", groups[group].title);
+            titled = true;
+        }
+        status = write_plot(page, plot);
+    }
     return status;
 }
 
@@ -242,14 +295,14 @@ static void write_left_out(const struct page *page) {
 
 static int write_plots(const struct page *page) {
     int status = 0;
-    fputs("<h2>Plots</h2>\n", page->out);
+    fputs("<h2 id=pictures>Pictures</h2>\n", page->out);
     if (page->plots->gnuplot_missing) {
         fputs("<p>gnuplot was not found, so there are none. Install it with <code>apt-get install "
               "gnuplot-nox</code>.</p>\n",
               page->out);
     }
-    for (size_t i = 0; i < PSC_PLOT_COUNT && status == 0; i++) {
-        status = write_plot(page, &page->plots->items[i]);
+    for (size_t group = 0; group < PSC_COUNT_OF(groups) && status == 0; group++) {
+        status = write_group(page, group);
     }
     write_left_out(page);
     return status;
@@ -268,7 +321,8 @@ static void write_process(const struct page *page) {
     char text[256];
     struct tm moment;
     time_t seconds = (time_t)(process->start_realtime_ns / 1000000000u);
-    fputs("<h2>Process</h2>\n<div class=card><table class=facts><tbody>\n<tr><td>command</td><td><code>", page->out);
+    fputs("<h2 id=process>Process</h2>\n<div class=card><table class=facts><tbody>\n<tr><td>command</td><td><code>",
+          page->out);
     write_command(process, page->out);
     fputs("</code></td></tr>\n", page->out);
     write_fact(page->out, "executable", process->exe);
@@ -292,7 +346,7 @@ static void write_notes(const struct page *page) {
     if (page->model->note_count == 0) {
         return;
     }
-    fputs("<h2>Notes</h2>\n<div class=card><ul>\n", page->out);
+    fputs("<h2 id=notes>Notes</h2>\n<div class=card><ul>\n", page->out);
     for (size_t i = 0; i < page->model->note_count; i++) {
         const struct psc_note *note = &page->model->notes[i];
         fputs(note->warning ? "<li><span class=warn>damaged:</span> " : "<li>", page->out);

@@ -140,7 +140,7 @@ static void write_modules(const struct psc_model *model, FILE *out) {
 }
 
 void psc_page_details(const struct psc_model *model, FILE *out) {
-    fputs("<h2>Details</h2>\n", out);
+    fputs("<h2 id=details>Details</h2>\n", out);
     write_classes(model, out);
     write_threads(model, out);
     write_modules(model, out);

@@ -19,9 +19,9 @@ static void write_site(struct psc_model *model, uint32_t id, FILE *out) {
     char text[1024];
     psc_model_symbolize(model, &model->sites[id]);
     psc_text_site(&model->sites[id], SITE_COLUMNS, text, sizeof(text));
-    fputs("<code>", out);
+    fprintf(out, "<a href=\"#site=%" PRIu32 "\"><code>", id);
     psc_html_text(out, text);
-    fputs("</code>", out);
+    fputs("</code></a>", out);
 }
 
 static void find_held(const struct psc_model *model, FILE *out) {

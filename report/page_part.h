@@ -13,13 +13,16 @@ int psc_html_base64(FILE *out, FILE *in);
 
 /* Sentences on what stands out, as <li>. */
 void psc_page_findings(struct psc_model *model, FILE *out);
-/* The table of sites. */
+/* Flame graph and table of sites: their places in the page, and the data that the script fills them with. */
 void psc_page_sites(struct psc_model *model, FILE *out);
+/* False: psc_page_sites writes nothing. */
+bool psc_page_has_sites(const struct psc_model *model);
 /* The tables of size classes, threads and modules, folded. */
 void psc_page_details(const struct psc_model *model, FILE *out);
 
+/* report/page.css, page.html and the page*.js; of those nothing may hold "</". */
 extern const char psc_page_style[];
-/* The only script of the page; it may not hold "</". */
+extern const char psc_page_widgets[];
 extern const char psc_page_script[];
 
 #endif

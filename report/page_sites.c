@@ -1,4 +1,4 @@
-/* The table of sites. Sorted and filtered in the page by a script; without one it is sorted by live bytes. */
+/* Which sites the page shows, and what its script shows of them, as one JSON object. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,75 +7,76 @@
 #include "report/array.h"
 #include "report/format.h"
 #include "report/page_part.h"
+#include "report/page_stacks.h"
 #include "report/plot_text.h"
+#include "report/progress.h"
 
-/* A browser is quick with this many rows and lines. */
-#define ROWS_MAX 2000
-#define FRAMES_PER_STACK_MAX 64
-#define FRAMES_MAX 120000
-#define FUNCTION_COLUMNS 80
-#define FUNCTION_WHOLE_MAX 120
+/* A browser reads so much in a few seconds. */
+#define DATA_BYTES_MAX (40ull << 20)
+#define SITE_BYTES 80
+
+enum unit { BYTES, COUNT, CLOCK };
+enum kind { ALL, EXACT, SAMPLED };
 
 struct column {
+    const char *name; /* in the address of the page */
     const char *head;
     const char *hint;
-    uint64_t (*value)(const struct psc_site *site);
-    struct psc_text (*text)(uint64_t value);
-    size_t range; /* where in a site its interval stands, if it has one; 0: none */
-    struct psc_text (*estimate)(uint64_t value, uint64_t error);
-    bool sampled_only;
+    const char *flame; /* what a flame graph of it shows; NULL: it does not add up */
+    enum unit unit;
+    enum kind of; /* traces that have it */
+    size_t value; /* where in a site it stands */
+    size_t range; /* its interval; 0: none */
 };
 
-static struct psc_text text_lifetime(uint64_t bytes) {
-    return bytes == PSC_LIFETIME_UNKNOWN ? (struct psc_text){"–"} : psc_format_bytes(bytes);
-}
-
-#define FIELD(field)                                                                                                   \
-    static uint64_t get_##field(const struct psc_site *site) {                                                         \
-        return site->field;                                                                                            \
-    }
-FIELD(live_bytes)
-FIELD(live_count)
-FIELD(pinned_bytes)
-FIELD(peak_live_bytes)
-FIELD(alloc_bytes)
-FIELD(alloc_count)
-FIELD(temporary_count)
-FIELD(lifetime_p50)
-FIELD(lifetime_p99)
-FIELD(tagged_count)
-
-#define BYTES_IN(range) psc_format_bytes, offsetof(struct psc_site, range), psc_format_bytes_error, false
-#define COUNT_IN(range) psc_format_count, offsetof(struct psc_site, range), psc_format_count_error, false
-#define EXACT 0, NULL, false
+#define AT(field) offsetof(struct psc_site, field)
 
 static const struct column columns[] = {
-    {"Live", "requested bytes of live blocks", get_live_bytes, BYTES_IN(live_bytes_range)},
-    {"Blocks", "live blocks", get_live_count, COUNT_IN(live_count_range)},
-    {"Samples", "live samples that the estimates rest on", get_tagged_count, psc_format_count, 0, NULL, true},
-    {"Pinned", "free memory that live blocks of this site keep from going back", get_pinned_bytes,
-     BYTES_IN(pinned_bytes_range)},
-    {"At peak", "live bytes when the process's live bytes peaked", get_peak_live_bytes, psc_format_bytes, EXACT},
-    {"Allocated", "bytes requested in all", get_alloc_bytes, BYTES_IN(alloc_bytes_range)},
-    {"Allocations", "number of allocations", get_alloc_count, psc_format_count, EXACT},
-    {"Temporary", "freed before the next allocation", get_temporary_count, psc_format_count, EXACT},
-    {"Life p50", "half of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p50, text_lifetime,
-     EXACT},
-    {"Life p99", "99 % of the blocks lived shorter, in bytes allocated meanwhile", get_lifetime_p99, text_lifetime,
-     EXACT},
+    {"live", "Live", "requested bytes of live blocks", "live bytes", BYTES, ALL, AT(live_bytes), AT(live_bytes_range)},
+    {"blocks", "Blocks", "live blocks", "live blocks", COUNT, ALL, AT(live_count), AT(live_count_range)},
+    {"samples", "Samples", "live samples that the estimates rest on", NULL, COUNT, SAMPLED, AT(tagged_count), 0},
+    {"pinned", "Pinned", "free memory that live blocks of this site keep from going back", "pinned bytes", BYTES, ALL,
+     AT(pinned_bytes), AT(pinned_bytes_range)},
+    {"peak", "At peak", "live bytes when the process's live bytes peaked", "live bytes at the peak", BYTES, ALL,
+     AT(peak_live_bytes), 0},
+    {"allocated", "Allocated", "bytes requested in all", "allocated bytes", BYTES, ALL, AT(alloc_bytes),
+     AT(alloc_bytes_range)},
+    {"allocations", "Allocs", "number of allocations", "allocations", COUNT, ALL, AT(alloc_count), 0},
+    {"temporary", "Temporary", "blocks freed before the next allocation", "temporary blocks", COUNT, EXACT,
+     AT(temporary_count), 0},
+    {"life50", "Life p50", "half of the blocks lived shorter, in bytes allocated meanwhile", NULL, CLOCK, ALL,
+     AT(lifetime_p50), 0},
+    {"life99", "Life p99", "99 % of the blocks lived shorter, in bytes allocated meanwhile", NULL, CLOCK, ALL,
+     AT(lifetime_p99), 0},
 };
+
+static bool is_shown(const struct psc_model *model, const struct column *column) {
+    return column->of == ALL || (column->of == SAMPLED) == psc_model_is_sampled(model);
+}
+
+static uint64_t value_of(const struct psc_site *site, const struct column *column) {
+    uint64_t value;
+    memcpy(&value, (const char *)site + column->value, sizeof(value));
+    return value;
+}
+
+static uint64_t error_of(const struct psc_site *site, const struct column *column) {
+    return psc_range_error(*(const struct psc_range *)((const char *)site + column->range));
+}
 
 /* ---- which sites ------------------------------------------------------------------------------------------------- */
 
 struct choice {
-    const struct psc_model *model;
-    uint32_t *ids; /* ROWS_MAX */
+    struct psc_model *model;
+    struct psc_site *rest; /* the sum of those that are left out */
+    uint32_t *ids;         /* all sites that were met, those that matter most first */
     size_t count;
+    size_t shown;
     unsigned char *chosen; /* per site */
 };
 
 static void choose(struct choice *choice, const uint32_t *ids, size_t count, size_t rank) {
-    if (rank < count && choice->count < ROWS_MAX && !choice->chosen[ids[rank]]) {
+    if (rank < count && !choice->chosen[ids[rank]]) {
         choice->chosen[ids[rank]] = 1;
         choice->ids[choice->count++] = ids[rank];
     }
@@ -86,20 +87,6 @@ static int by_allocated(const void *a, const void *b, void *model) {
     uint64_t left = sites[*(const uint32_t *)a].alloc_bytes;
     uint64_t right = sites[*(const uint32_t *)b].alloc_bytes;
     return left != right ? (left > right ? -1 : 1) : 0;
-}
-
-static int by_live(const void *a, const void *b, void *model) {
-    const struct psc_site *sites = ((const struct psc_model *)model)->sites;
-    const struct psc_site *left = &sites[*(const uint32_t *)a];
-    const struct psc_site *right = &sites[*(const uint32_t *)b];
-    if (left->live_bytes != right->live_bytes) {
-        return left->live_bytes > right->live_bytes ? -1 : 1;
-    }
-    if (left->pinned_bytes != right->pinned_bytes) {
-        return left->pinned_bytes > right->pinned_bytes ? -1 : 1;
-    }
-    return left->peak_live_bytes != right->peak_live_bytes ? (left->peak_live_bytes > right->peak_live_bytes ? -1 : 1)
-                                                           : 0;
 }
 
 /* Fills `ids` with all sites that were met, most allocated bytes first. */
@@ -114,215 +101,208 @@ static size_t rank_allocated(const struct psc_model *model, uint32_t *ids) {
     return count;
 }
 
-/* Takes the first of each ranking in turn until the table is full. Returns the number of sites there are. */
-static size_t choose_sites(struct choice *choice) {
+/* Takes the first of each ranking in turn. */
+static void rank_sites(struct choice *choice) {
     const struct psc_model *model = choice->model;
     uint32_t *allocated = psc_array_new(model->site_count, sizeof(*allocated));
     size_t count = rank_allocated(model, allocated);
-    for (size_t rank = 0; rank < count && choice->count < ROWS_MAX; rank++) {
+    for (size_t rank = 0; rank < count; rank++) {
         choose(choice, model->by_live, model->by_live_count, rank);
         choose(choice, model->by_pinned, model->by_pinned_count, rank);
         choose(choice, model->by_peak, model->by_peak_count, rank);
         choose(choice, allocated, count, rank);
     }
     free(allocated);
-    qsort_r(choice->ids, choice->count, sizeof(*choice->ids), by_live, (void *)model);
-    return count;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------- */
+/* ---- stacks ------------------------------------------------------------------------------------------------------ */
 
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
+static const struct psc_frame unknown_frame = {.function = "(unknown: no stack)"};
+static const struct psc_frame rest_frame = {.function = "(other sites)"};
+
+/* The names of a row: how far the frame that stands for the site is from the innermost one shown, and who called it. */
+struct names {
+    uint32_t *up;
+    uint32_t *callers;
+};
+
+static void add_site(struct psc_stacks *stacks, const struct psc_site *site, struct names *names, size_t row) {
+    const struct psc_frame *named = psc_text_site_frame(site);
+    size_t skip = psc_site_skip(site);
+    if (named == NULL) {
+        psc_stacks_add(stacks, &unknown_frame, 1);
+        return;
+    }
+    psc_stacks_add(stacks, site->frames + skip, site->frame_count - skip);
+    names->up[row] = (uint32_t)(named - (site->frames + skip));
+    names->callers[row] = psc_stacks_function(stacks, psc_text_site_caller(site));
 }
 
-static bool known(const char *text) {
-    return text != NULL && text[0] != '\0';
-}
-
-static void write_place(const struct psc_frame *frame, bool whole, FILE *out) {
-    if (known(frame->file)) {
-        psc_html_text(out, whole ? frame->file : last_part(frame->file));
-        if (frame->line != 0) {
-            fprintf(out, ":%" PRIu32, frame->line);
+static void add_to_rest(struct psc_site *rest, const struct psc_site *site) {
+    for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
+        uint64_t sum = value_of(rest, &columns[i]) + value_of(site, &columns[i]);
+        if (columns[i].unit != CLOCK) {
+            memcpy((char *)rest + columns[i].value, &sum, sizeof(sum));
         }
-    } else if (known(frame->module)) {
-        psc_html_text(out, last_part(frame->module));
     }
 }
 
-/* A long name is shown short, and whole where the pointer rests. */
-static void write_function(const char *function, FILE *out) {
-    char text[1024];
-    if (strlen(function) <= FUNCTION_WHOLE_MAX) {
-        fputs("<code>", out);
-        psc_html_text(out, function);
-    } else {
-        psc_text_function(function, text, sizeof(text));
-        psc_text_clip(text, sizeof(text), FUNCTION_WHOLE_MAX);
-        fputs("<code title=\"", out);
-        psc_html_text(out, function);
-        fputs("\">", out);
-        psc_html_text(out, text);
+/* Whole stacks of as many sites as there is room for; the others become one row. */
+static void add_sites(struct choice *choice, struct psc_stacks *stacks, struct names *names) {
+    struct psc_model *model = choice->model;
+    size_t row = 0;
+    for (; row < choice->count && psc_stacks_bytes(stacks) + row * SITE_BYTES < DATA_BYTES_MAX; row++) {
+        struct psc_site *site = &model->sites[choice->ids[row]];
+        bool kept = site->frames != NULL;
+        psc_progress_show("stacks of the page", row, choice->count);
+        psc_model_symbolize(model, site);
+        add_site(stacks, site, names, row);
+        if (!kept) {
+            psc_model_forget_frames(site);
+        }
     }
-    fputs("</code>", out);
+    choice->shown = row;
+    for (; row < choice->count; row++) {
+        add_to_rest(choice->rest, &model->sites[choice->ids[row]]);
+    }
+    if (choice->shown < choice->count) {
+        psc_stacks_add(stacks, &rest_frame, 1);
+    }
+    psc_progress_clear();
 }
 
-static void write_frame(const struct psc_frame *frame, bool entry, FILE *out) {
-    fprintf(out, "<li%s>", entry ? " class=entry" : "");
-    write_function(frame->function, out);
-    fprintf(out, "%s <span class=soft>", frame->inlined ? " (inlined)" : "");
-    write_place(frame, true, out);
-    fputs("</span></li>\n", out);
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+static size_t row_count(const struct choice *choice) {
+    return choice->shown + (choice->shown < choice->count);
 }
 
-static bool has_gap(const struct psc_site *site, size_t count) {
+static const struct psc_site *site_at(const struct choice *choice, size_t row) {
+    return row < choice->shown ? &choice->model->sites[choice->ids[row]] : choice->rest;
+}
+
+static void emit_values(struct psc_emit *emit, const struct choice *choice, const struct column *column) {
+    psc_emit_open(emit, "values", '[');
+    for (size_t row = 0; row < row_count(choice); row++) {
+        uint64_t value = value_of(site_at(choice, row), column);
+        if (column->unit == CLOCK && (value == PSC_LIFETIME_UNKNOWN || row == choice->shown)) {
+            psc_emit_null(emit, NULL);
+        } else {
+            psc_emit_number(emit, NULL, value);
+        }
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_errors(struct psc_emit *emit, const struct choice *choice, const struct column *column) {
+    psc_emit_open(emit, "errors", '[');
+    for (size_t row = 0; row < choice->shown; row++) {
+        psc_emit_number(emit, NULL, error_of(site_at(choice, row), column));
+    }
+    psc_emit_close(emit, '[');
+}
+
+/* What the heap holds beside all samples. */
+static uint64_t not_sampled(const struct psc_model *model, const struct column *column) {
+    return column->value == AT(live_bytes)     ? model->not_sampled.live_bytes
+           : column->value == AT(live_count)   ? model->not_sampled.live_count
+           : column->value == AT(pinned_bytes) ? model->not_sampled.pinned_bytes
+                                               : 0;
+}
+
+static void emit_columns(struct psc_emit *emit, const struct choice *choice) {
+    static const char *const units[] = {[BYTES] = "bytes", [COUNT] = "count", [CLOCK] = "clock"};
+    psc_emit_open(emit, "columns", '[');
+    for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
+        const struct column *column = &columns[i];
+        if (!is_shown(choice->model, column)) {
+            continue;
+        }
+        psc_emit_open(emit, NULL, '{');
+        psc_emit_text(emit, "name", column->name);
+        psc_emit_text(emit, "head", column->head);
+        psc_emit_text(emit, "hint", column->hint);
+        psc_emit_text(emit, "flame", column->flame);
+        psc_emit_text(emit, "unit", units[column->unit]);
+        psc_emit_number(emit, "unsampled", not_sampled(choice->model, column));
+        emit_values(emit, choice, column);
+        if (column->range != 0 && psc_model_is_sampled(choice->model)) {
+            emit_errors(emit, choice, column);
+        }
+        psc_emit_close(emit, '{');
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void emit_numbers(struct psc_emit *emit, const char *key, const uint32_t *numbers, size_t count) {
+    psc_emit_open(emit, key, '[');
     for (size_t i = 0; i < count; i++) {
-        if (psc_frame_is_gap(&site->frames[i])) {
+        psc_emit_number(emit, NULL, numbers[i]);
+    }
+    psc_emit_close(emit, '[');
+}
+
+static void write_data(const struct choice *choice, const struct psc_stacks *stacks, const struct names *names,
+                       FILE *out) {
+    struct psc_emit emit;
+    psc_emit_init_embedded(&emit, out);
+    psc_emit_open(&emit, NULL, '{');
+    psc_emit_text(&emit, "program", psc_process_name(&choice->model->process));
+    psc_stacks_emit(stacks, &emit);
+    psc_emit_open(&emit, "sites", '{');
+    emit_numbers(&emit, "id", choice->ids, choice->shown);
+    emit_numbers(&emit, "up", names->up, row_count(choice));
+    emit_numbers(&emit, "caller", names->callers, row_count(choice));
+    psc_emit_close(&emit, '{');
+    emit_columns(&emit, choice);
+    psc_emit_close(&emit, '{');
+}
+
+/* ---- the part of the page ---------------------------------------------------------------------------------------- */
+
+static void write_rest(const struct choice *choice, FILE *out) {
+    if (choice->shown < choice->count) {
+        fprintf(
+            out,
+            "<p class=soft>To keep the page small, %s of %s sites are shown, those with most live, pinned, peak and "
+            "allocated bytes; the others are summed up as <i>(other sites)</i>.</p>\n",
+            psc_format_count(choice->shown).s, psc_format_count(choice->count).s);
+    }
+}
+
+static void write_part(struct choice *choice, FILE *out) {
+    struct psc_stacks *stacks = psc_stacks_new();
+    struct names names = {psc_array_new(choice->count + 1, sizeof(uint32_t)),
+                          psc_array_new(choice->count + 1, sizeof(uint32_t))};
+    add_sites(choice, stacks, &names);
+    write_rest(choice, out);
+    fputs(psc_page_widgets, out);
+    fputs("<script type=\"application/json\" id=data>\n", out);
+    write_data(choice, stacks, &names, out);
+    fputs("</script>\n", out);
+    free(names.up);
+    free(names.callers);
+    psc_stacks_release(stacks);
+}
+
+bool psc_page_has_sites(const struct psc_model *model) {
+    for (size_t i = 0; i < model->site_count; i++) {
+        if (psc_site_is_used(&model->sites[i])) {
             return true;
         }
     }
     return false;
 }
 
-static void write_stack(const struct psc_site *site, FILE *out) {
-    size_t skip = psc_site_skip(site);
-    size_t count = site->frame_count < FRAMES_PER_STACK_MAX ? site->frame_count : FRAMES_PER_STACK_MAX;
-    fputs("<ol>\n", out);
-    for (size_t i = 0; i < count; i++) {
-        write_frame(&site->frames[i], i < skip, out);
-    }
-    fputs("</ol>", out);
-    if (count < site->frame_count) {
-        bool gap = site->skip_after != 0 && !has_gap(site, count);
-        fprintf(out, "<p class=soft>and %zu outer frames%s</p>", site->frame_count - count - gap,
-                gap ? ", with others left out between them" : "");
-    }
-}
-
-static void write_caller(const struct psc_site *site, FILE *out) {
-    char function[1024];
-    const char *caller = psc_text_site_caller(site);
-    if (caller != NULL) {
-        psc_text_function(caller, function, sizeof(function));
-        psc_text_clip(function, sizeof(function), FUNCTION_COLUMNS);
-        fputs(" ← ", out);
-        psc_html_text(out, function);
-    }
-}
-
-/* Returns how many frames were written. */
-static size_t write_name(const struct psc_site *site, bool with_stack, FILE *out) {
-    char function[1024];
-    const struct psc_frame *frame = psc_text_site_frame(site);
-    fputs("<td data-v=\"", out);
-    psc_html_text(out, frame == NULL ? "" : frame->function);
-    fputs("\">", out);
-    if (frame == NULL) {
-        fprintf(out, "#%" PRIu32 " (unknown: no stack)</td>", site->id);
-        return 0;
-    }
-    psc_text_function(frame->function, function, sizeof(function));
-    psc_text_clip(function, sizeof(function), FUNCTION_COLUMNS);
-    fprintf(out, "%s<span class=soft>#%" PRIu32 "</span> <code>", with_stack ? "<details><summary>" : "", site->id);
-    psc_html_text(out, function);
-    fputs("</code> <span class=soft>", out);
-    write_place(frame, false, out);
-    write_caller(site, out);
-    fprintf(out, "</span>%s", with_stack ? "</summary>" : "");
-    if (with_stack) {
-        write_stack(site, out);
-        fputs("</details>", out);
-    }
-    fputs("</td>", out);
-    return with_stack ? site->frame_count : 0;
-}
-
-static bool is_shown(const struct psc_model *model, const struct column *column) {
-    return !column->sampled_only || psc_model_is_sampled(model);
-}
-
-static struct psc_text figure(const struct psc_model *model, const struct psc_site *site, const struct column *column) {
-    uint64_t value = column->value(site);
-    if (column->range == 0 || !psc_model_is_sampled(model)) {
-        return column->text(value);
-    }
-    const void *range = (const char *)site + column->range;
-    return column->estimate(value, psc_range_error(*(const struct psc_range *)range));
-}
-
-static size_t write_row(const struct psc_model *model, const struct psc_site *site, bool with_stack, FILE *out) {
-    fputs("<tr>", out);
-    size_t frames = write_name(site, with_stack, out);
-    for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
-        if (is_shown(model, &columns[i])) {
-            fprintf(out, "<td class=n data-v=%" PRIu64 ">%s</td>", columns[i].value(site),
-                    figure(model, site, &columns[i]).s);
-        }
-    }
-    fputs("</tr>\n", out);
-    return frames;
-}
-
-static void write_head(const struct psc_model *model, FILE *out) {
-    fputs("<thead><tr><th><button type=button>Site</button></th>", out);
-    for (size_t i = 0; i < PSC_COUNT_OF(columns); i++) {
-        if (is_shown(model, &columns[i])) {
-            fprintf(out, "<th class=n title=\"%s\"%s><button type=button>%s</button></th>", columns[i].hint,
-                    i == 0 ? " aria-sort=descending" : "", columns[i].head);
-        }
-    }
-    fputs("</tr></thead>\n", out);
-}
-
-static size_t write_rows(struct psc_model *model, const struct choice *choice, FILE *out) {
-    size_t frames = 0;
-    size_t bare = 0;
-    for (size_t i = 0; i < choice->count; i++) {
-        struct psc_site *site = &model->sites[choice->ids[i]];
-        bool with_stack = frames < FRAMES_MAX;
-        psc_model_symbolize(model, site);
-        frames += write_row(model, site, with_stack, out);
-        bare += !with_stack;
-    }
-    return bare;
-}
-
-static void write_table(struct psc_model *model, const struct choice *choice, FILE *out) {
-    fputs("<input id=filter type=search placeholder=\"filter by function, file, module\" aria-label=filter>"
-          "<span id=shown class=soft></span>\n<div class=scroll><table id=sites>\n",
-          out);
-    write_head(model, out);
-    fputs("<tbody>\n", out);
-    size_t bare = write_rows(model, choice, out);
-    fputs("</tbody></table></div>\n", out);
-    if (bare != 0) {
-        fprintf(out, "<p class=soft>To keep the page small, %s rows come without their stacks.</p>\n",
-                psc_format_count(bare).s);
-    }
-}
-
-static void write_intro(size_t shown, size_t all, FILE *out) {
-    fputs("<p>A site is a distinct allocation stack. Click on a site for its stack, on a heading to sort. ", out);
-    if (shown < all) {
-        fprintf(out, "%s of %s sites are shown: those with most live, pinned and allocated bytes.</p>\n",
-                psc_format_count(shown).s, psc_format_count(all).s);
-    } else {
-        fprintf(out, "All %s sites are shown.</p>\n", psc_format_count(all).s);
-    }
-}
-
 void psc_page_sites(struct psc_model *model, FILE *out) {
+    struct psc_site rest = {.id = 0};
     struct choice choice = {.model = model,
-                            .ids = psc_array_new(ROWS_MAX, sizeof(*choice.ids)),
+                            .rest = &rest,
+                            .ids = psc_array_new(model->site_count, sizeof(*choice.ids)),
                             .chosen = psc_array_new(model->site_count, 1)};
-    size_t all = choose_sites(&choice);
+    rank_sites(&choice);
     if (choice.count != 0) {
-        fputs("<h2>Sites</h2>\n<div class=card>\n", out);
-        write_intro(choice.count, all, out);
-        write_table(model, &choice, out);
-        fputs("</div>\n", out);
+        write_part(&choice, out);
     }
     free(choice.ids);
     free(choice.chosen);
