@@ -33,6 +33,7 @@ check libjemalloc-dev cmd:jeprof
 check valgrind cmd:ms_print
 check golang-go cmd:go
 check nodejs cmd:node
+check chromium cmd:chromium
 '
 
 present() {
