@@ -3,8 +3,8 @@
 /* What is shown stands in the address behind the '#', as in "#flame=pinned&zoom=0.2&sort=-pinned&q=json": a copied
  * address shows the same, and the browser's way back zooms out. What has its initial value is left out. */
 const INITIAL = {flame: 'live', way: 'calls', zoom: '', find: '', sort: '-live', q: '', min: '', site: '', names: '',
-  theme: ''};
-const PLACES = [['sites', ['site', 'q', 'min', 'sort']], ['flame', ['flame', 'way', 'zoom', 'find']]];
+  theme: '', at: ''};
+const PLACES = ['flame', 'sites'];
 const TYPING_MS = 150;
 
 /* Of a program that has freed most of what it had, the peak tells more than what is left. */
@@ -69,12 +69,12 @@ class Page {
     this.state = readAddress(this.data);
     this.parts = [];
     if (this.data) {
-      const change = (changes) => this.change(changes);
-      this.parts = [new Flame(this.data, change), new Sites(this.data, change)];
+      this.parts = [new Flame(this.data, (changes) => this.change({...changes, at: 'flame'})),
+        new Sites(this.data, (changes) => this.change({...changes, at: 'sites'}))];
     }
     this.listen();
     this.show();
-    this.lead(INITIAL);
+    this.lead();
   }
 
   listen() {
@@ -88,20 +88,16 @@ class Page {
   /* A link to a place of the page says nothing of what is shown. */
   readState() {
     if (location.hash.includes('=') && location.hash !== this.changed) {
-      const before = this.state;
       this.state = readAddress(this.data);
       this.show();
-      this.lead(before);
+      this.lead();
     }
   }
 
-  /* To the part of the page that an address from elsewhere is about. */
-  lead(before) {
-    for (const [place, names] of PLACES) {
-      if (this.data && names.some((name) => this.state[name] !== before[name])) {
-        byId(place).scrollIntoView();
-        return;
-      }
+  /* To the part of the page that was last worked with. */
+  lead() {
+    if (this.data && PLACES.includes(this.state.at)) {
+      byId(this.state.at).scrollIntoView();
     }
   }
 

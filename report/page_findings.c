@@ -19,7 +19,7 @@ static void write_site(struct psc_model *model, uint32_t id, FILE *out) {
     char text[1024];
     psc_model_symbolize(model, &model->sites[id]);
     psc_text_site(&model->sites[id], SITE_COLUMNS, text, sizeof(text));
-    fprintf(out, "<a href=\"#site=%" PRIu32 "\"><code>", id);
+    fprintf(out, "<a href=\"#at=sites&amp;site=%" PRIu32 "\"><code>", id);
     psc_html_text(out, text);
     fputs("</code></a>", out);
 }

@@ -21,25 +21,40 @@ browse() {
     fi
 }
 
-# shows NAME PAGE ADDRESS: asks for a view. The browser starts once for all of them; see look.
+# shows NAME PAGE ADDRESS ACTION...: asks for a view, in which things are then clicked on (named as in CSS) and keys
+# pressed ("key Escape"). The browser starts once for all views; see look.
 views=()
 shows() {
-    views+=("[\"$1\", \"$2/index.html$3\"]")
+    local view="\"$1\", \"$2/index.html$3\""
+    shift 3
+    [ $# -eq 0 ] || view+=$(printf ", '%s'" "$@")
+    views+=("[$view]")
 }
 
-# Each view's document, after the script has run, in NAME.html, a tag a line.
+# Of each view, after the script has run, the address behind '#' and the document, a tag a line, in NAME.html.
 look() {
     local name
     cat >views.html <<END
 <!DOCTYPE html><meta charset=utf-8><body><script>
+function act(page, action) {
+  const key = action.startsWith('key ') ? action.slice(4) : '';
+  const target = key ? page.activeElement : page.querySelector(action);
+  if (key) {
+    target.dispatchEvent(new page.defaultView.KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+  } else {
+    target.focus();
+    target.click();
+  }
+}
 function look(views) {
   if (views.length === 0) { return; }
-  const [name, address] = views.shift(), frame = document.createElement('iframe');
+  const [name, address, ...actions] = views.shift(), frame = document.createElement('iframe');
   frame.width = 1366;
   frame.height = 768;
   frame.onload = () => {
-    const view = document.createElement('pre');
-    view.textContent = '\n@' + name + '\n' + frame.contentDocument.documentElement.outerHTML.replace(/</g, '\n<');
+    const view = document.createElement('pre'), page = frame.contentDocument;
+    actions.forEach((action) => act(page, action));
+    view.textContent = '\n@' + name + '\n' + page.location.hash + page.documentElement.outerHTML.replace(/</g, '\n<');
     document.body.append(view);
     frame.remove();
     look(views);
@@ -101,6 +116,10 @@ shows opened small "#site=$id"
 shows zoomed small '#flame=live&zoom=0.0.0.0.0&theme=dark'
 shows callers small '#flame=live&way=callers&zoom=0'
 shows wrong small '#flame=__proto__&sort=-nothing&zoom=9.x.-1&site=-5&min=x&way=up&q=%F0%28&theme=%3Cb%3E'
+shows clicked small '' '[title="requested bytes of live blocks"] button' '[title="bytes requested in all"] button' \
+    'tr.site button' '#theme'
+shows walked small '#flame=live' '.box' 'key ArrowDown' 'key ArrowDown' 'key Enter' 'key Enter'
+shows left small '#flame=live&zoom=0.0.0' '.box' 'key Escape' '#flame-callers'
 shows odd_sites odd '#names=whole&q=onerror&find=onerror&flame=allocated'
 shows many_sites many '#sort=-allocated&q=step_3%20step_1&find=step_2&flame=allocated'
 look
@@ -130,6 +149,15 @@ has zoomed ' › '
 has zoomed '>most_live: live bytes, '
 has callers '>most_live: live bytes, '
 has callers '>main'
+
+has clicked '#sort=-allocated&site='
+[ "$(first_site clicked)" = most_allocated ] || fail "after a click, $(first_site clicked) is the first"
+has clicked '<li>'
+has clicked 'data-theme="dark"'
+has walked '#zoom=0.0&at=flame'
+has walked '>_start'
+has left '#way=callers&at=flame'
+has left 'id="flame-callers" aria-pressed="true"'
 
 # What a person may type in the address does no harm.
 has wrong 'aria-sort="descending"'
