@@ -249,9 +249,10 @@ static const struct {
     const char *title;
     const char *plots;
 } groups[] = {
-    {"Over time", " memory occupancy_time "},
-    {"Where the memory lies", " pools arenas "},
-    {"Blocks and the code that made them", " sizes sites_live sites_pinned "},
+    {"Over time", " memory rate occupancy_time map_time "},
+    {"Where the memory lies", " pools classes arenas_peak arenas "},
+    {"Blocks and the code that made them", " sizes sites_live sites_pinned pinned_live "},
+    {"How long blocks live", " age_occupancy survival "},
     {"More", ""},
 };
 

@@ -9,4 +9,5 @@
 
 ASSET(psc_page_style, PIECE("page.css"));
 ASSET(psc_page_widgets, PIECE("page.html"));
-ASSET(psc_page_script, PIECE("page_data.js") PIECE("page_flame.js") PIECE("page_sites.js") PIECE("page.js"));
+ASSET(psc_page_script,
+      PIECE("page_data.js") PIECE("page_tree.js") PIECE("page_flame.js") PIECE("page_sites.js") PIECE("page.js"));

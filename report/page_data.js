@@ -34,6 +34,11 @@ function figureText(unit, value, error) {
   return unit === 'count' ? countText(value, error) : bytesText(value, error);
 }
 
+/* Of a sum over sites: of samples it is an estimate. */
+function sumText(column, value) {
+  return (column.errors === undefined ? '' : 'about ') + figureText(column.unit, value);
+}
+
 function shareText(part, whole) {
   return whole === 0 ? '-' : (100 * part / whole).toFixed(1) + ' %';
 }

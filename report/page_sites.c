@@ -61,7 +61,9 @@ static uint64_t value_of(const struct psc_site *site, const struct column *colum
 }
 
 static uint64_t error_of(const struct psc_site *site, const struct column *column) {
-    return psc_range_error(*(const struct psc_range *)((const char *)site + column->range));
+    struct psc_range range;
+    memcpy(&range, (const char *)site + column->range, sizeof(range));
+    return psc_range_error(range);
 }
 
 /* ---- which sites ------------------------------------------------------------------------------------------------- */

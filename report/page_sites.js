@@ -152,7 +152,7 @@ class Sites {
     const {siteCount, columns} = this.data;
     const sums = columns.filter((column) => column.flame !== null && column.unit === 'bytes').map((column) => {
       const sum = this.order.reduce((total, site) => total + column.values[site], 0);
-      return bytesText(sum) + ' ' + column.flame.replace(/ bytes/, '');
+      return sumText(column, sum) + ' ' + column.flame.replace(/ bytes/, '');
     });
     byId('sites-sum').textContent = countText(this.order.length) + ' of ' + countText(siteCount) + ' sites: ' +
       sums.join(', ');
@@ -208,12 +208,22 @@ class Sites {
       }
     }
     const above = this.spacer(), below = this.spacer();
+    const focused = this.body.contains(document.activeElement) && document.activeElement.closest('tr').dataset.site;
     this.body.replaceChildren(above, ...rows, below);
+    this.focusOn(focused);
     this.measureOpen();
     above.firstChild.style.height = (this.printing ? 0 : this.topOf(first)) + 'px';
     below.firstChild.style.height = (this.printing ? 0 : this.topOf(this.order.length) - this.topOf(last)) + 'px';
     if (this.printing && last < this.order.length) {
       this.body.append(this.note('and ' + countText(this.order.length - last) + ' more'));
+    }
+  }
+
+  /* Rows are made anew; the one that had the focus keeps it. */
+  focusOn(site) {
+    const row = site && this.body.querySelector('tr[data-site="' + site + '"]');
+    if (row) {
+      row.querySelector('button').focus({preventScroll: true});
     }
   }
 

@@ -126,7 +126,7 @@ look
 
 [ "$(first_site plain)" = most_live ] || fail "sorted by live bytes, $(first_site plain) is the first"
 has plain '<option value="pinned">'
-has plain 'live bytes in all: '
+has plain '>live bytes in all: 1.53 MiB' # 2 * 800,000 + 10
 has plain '>page_sites: live bytes, '
 lacks plain 'aria-expanded="true"'
 
@@ -137,7 +137,7 @@ has allocated '>page_sites: allocated bytes, '
 [ "$(rows upwards)" -eq 2 ] || fail "the filter leaves $(rows upwards) rows"
 
 [ "$(first_site found)" = once ] && [ "$(rows found)" -eq 1 ] || fail "the search found $(rows found) rows"
-has found 'allocated bytes in stacks with a match: '
+has found '>allocated bytes in stacks with a match: 4.77 MiB (75.8 %)' # 50 * 100,000 of 6,600,010
 has found 'class="box hit"'
 
 has opened 'aria-expanded="true"'
