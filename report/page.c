@@ -14,6 +14,7 @@
 #include "report/page_part.h"
 #include "report/plot.h"
 #include "report/plot_figure.h"
+#include "report/rss.h"
 
 /* The script runs because the policy names this; nothing that the trace holds can know it. */
 #define NONCE_BYTES 16
@@ -206,9 +207,44 @@ static void write_memory(const struct page *page) {
             "<td class=n>%s</td></tr>\n",
             psc_format_count(f->committed_bytes).s, psc_format_bytes(f->committed_bytes).s,
             psc_format_share(f->committed_bytes, f->committed_bytes).s);
-    write_beside("beside it: the heap's own tables", f->metadata_bytes, page->out);
-    write_beside("beside it: the tracker's tables and the trace", page->model->totals.tracker_bytes, page->out);
-    write_beside("the whole process, resident (RSS) at the last snapshot", page->model->totals.rss_bytes, page->out);
+    if (psc_rss_last(page->model) == NULL) {
+        write_beside("beside it: the heap's own tables", f->metadata_bytes, page->out);
+        write_beside("beside it: the tracker's tables and the trace", page->model->totals.tracker_bytes, page->out);
+        write_beside("the whole process, resident (RSS) at the last snapshot", page->model->totals.rss_bytes,
+                     page->out);
+    }
+    fputs("</tbody></table></div>\n</div>\n", page->out);
+}
+
+static void write_rss_line(const char *words, const char *sign, uint64_t bytes, uint64_t whole, FILE *out) {
+    fprintf(out, "<td>%s</td><td class=n>%s%s</td><td class=n>%s%s</td><td class=n>%s</td></tr>\n", words, sign,
+            psc_format_count(bytes).s, sign, psc_format_bytes(bytes).s, psc_format_share(bytes, whole).s);
+}
+
+static void write_rss(const struct page *page) {
+    const struct psc_wire_snapshot *last = psc_rss_last(page->model);
+    if (last == NULL) {
+        return;
+    }
+    struct psc_rss rss = psc_rss_of(last);
+    fputs(
+        "<h2 id=resident>Resident memory of the whole process</h2>\n<div class=card>\n<div class=scroll><table><thead>"
+        "<tr><th>Part of RSS</th><th class=n>Bytes</th><th class=n></th><th class=n>Share</th></tr></thead><tbody>\n",
+        page->out);
+    for (size_t i = 0; i < PSC_RSS_PART_COUNT; i++) {
+        if (rss.parts[i] != 0) {
+            fputs("<tr>", page->out);
+            write_rss_line(psc_rss_words(i), i == PSC_RSS_absent ? "&minus;" : "", rss.parts[i], rss.rss_bytes,
+                           page->out);
+        }
+    }
+    if (rss.residue_bytes != 0) {
+        fputs("<tr>", page->out);
+        write_rss_line(PSC_RSS_RESIDUE_WORDS, rss.residue_bytes < 0 ? "&minus;" : "", psc_rss_residue(&rss),
+                       rss.rss_bytes, page->out);
+    }
+    fputs("<tr class=sum>", page->out);
+    write_rss_line("RSS, as the kernel counts it", "", rss.rss_bytes, rss.rss_bytes, page->out);
     fputs("</tbody></table></div>\n</div>\n", page->out);
 }
 
@@ -366,6 +402,7 @@ static int write_all(const struct page *page) {
     write_tiles(page);
     write_findings(page);
     write_memory(page);
+    write_rss(page);
     int status = write_plots(page);
     psc_page_sites(page->model, page->out);
     psc_page_details(page->model, page->out);

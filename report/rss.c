@@ -102,9 +102,7 @@ void psc_rss_write(const struct psc_model *model, FILE *out) {
         }
     }
     if (rss.residue_bytes != 0) {
-        bool below = rss.residue_bytes < 0;
-        uint64_t bytes = below ? -(uint64_t)rss.residue_bytes : (uint64_t)rss.residue_bytes;
-        write_line(out, "not accounted for: the kernel's count lags", below ? "-" : "", bytes, rss.rss_bytes);
+        write_line(out, PSC_RSS_RESIDUE_WORDS, rss.residue_bytes < 0 ? "-" : "", psc_rss_residue(&rss), rss.rss_bytes);
     }
     write_line(out, "= RSS", "", rss.rss_bytes, rss.rss_bytes);
 }

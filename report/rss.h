@@ -44,6 +44,12 @@ struct psc_rss {
     int64_t residue_bytes;
 };
 
+#define PSC_RSS_RESIDUE_WORDS "not accounted for: the kernel's count lags"
+/* The residue without its sign. */
+static inline uint64_t psc_rss_residue(const struct psc_rss *rss) {
+    return rss->residue_bytes < 0 ? -(uint64_t)rss->residue_bytes : (uint64_t)rss->residue_bytes;
+}
+
 /* Of a sampled trace, rounding of large blocks is part of rounding. */
 struct psc_rss psc_rss_of(const struct psc_wire_snapshot *snapshot);
 const char *psc_rss_words(enum psc_rss_part part);
