@@ -447,6 +447,7 @@ static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint
     pool->slots = (uint8_t)slots;
     pool->order = arena->index * PSC_SLOTS + first;
     pool->state = PSC_POOL_NONE;
+    pool->group = (uint8_t)owner->group;
     psc_pool_set_owner(pool, owner);
     mark_pooled(arena, first, slots);
     set_bit(arena->heads, first);

@@ -87,6 +87,9 @@ static const char *check_span(struct psc_pool *span) {
 
 static const char *check_small(struct psc_pool *pool) {
     const char *sentence = check_bits(pool);
+    if (sentence == NULL && pool->group != psc_pool_owner(pool)->group) {
+        sentence = "a pool of one group has the heap of another";
+    }
     if (sentence != NULL || psc_pool_owner(pool)->unsound) {
         return sentence;
     }

@@ -8,7 +8,8 @@
 
 #include "core/heap/heap.h"
 
-/* The calling thread's heap; psc_heap_none, whose pools are empty, before it has one and after it has ended. */
+/* The calling thread's heap, of group 0; psc_heap_none, whose pools are empty, before it has one and after it has ended.
+ */
 extern PSC_TLS struct psc_heap *psc_heap_self;
 /* The same where nobody watches malloc and free (psc_heap_unwatch), else psc_heap_none: then each call comes to its
  * `otherwise`, and watching costs the others nothing. */

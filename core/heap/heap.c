@@ -41,8 +41,8 @@ static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
-static void *alloc_from_idle(uint32_t class_index) {
-    struct psc_heap *heap = psc_idle_take();
+static void *alloc_from_idle(uint32_t group, uint32_t class_index) {
+    struct psc_heap *heap = psc_idle_take(group);
     if (heap == NULL) {
         return no_memory();
     }
@@ -51,17 +51,19 @@ static void *alloc_from_idle(uint32_t class_index) {
     return p;
 }
 
-static void *alloc_slowly(uint32_t class_index) {
-    struct psc_heap *heap = psc_heap_self;
-    if (heap == &psc_heap_none) {
-        heap = psc_heap_begin();
-    }
-    return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(class_index);
+static void *alloc_slowly(uint32_t group, uint32_t class_index) {
+    struct psc_heap *heap = psc_heap_of_group(group);
+    return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(group, class_index);
 }
 
 static void *alloc_class(uint32_t class_index) {
     void *p;
-    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_slowly(class_index);
+    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_slowly(0, class_index);
+}
+
+static void *alloc_class_in(uint32_t group, uint32_t class_index) {
+    void *p;
+    return psc_fast_alloc_class(psc_heap_of_group(group), class_index, &p) ? p : alloc_slowly(group, class_index);
 }
 
 static void *alloc_span(size_t bytes, bool zeroed) {
@@ -110,6 +112,11 @@ void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
     return class_index < PSC_CLASS_COUNT ? alloc_class(class_index) : alloc_large(alignment, bytes, false);
 }
 
+void *psc_heap_alloc_in(uint32_t group, size_t alignment, size_t bytes) {
+    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
+    return class_index < PSC_CLASS_COUNT ? alloc_class_in(group, class_index) : alloc_large(alignment, bytes, false);
+}
+
 /* ---- free ------------------------------------------------------------------------------------------------------ */
 
 /* The pool of the arena that p points into, whatever becomes of it meanwhile. */
@@ -154,13 +161,13 @@ static void free_span(struct psc_pool *span, const void *p) {
 }
 
 /* Blocks of this pool were handed back, this one perhaps among them; or the pool was not found at once. */
-static void free_own(struct psc_pool *pool, uint32_t index, const void *p) {
-    if (PSC_UNLIKELY(psc_heap_self->unsound)) {
-        psc_heap_recover(psc_heap_self);
+static void free_own(struct psc_heap *heap, struct psc_pool *pool, uint32_t index, const void *p) {
+    if (PSC_UNLIKELY(heap->unsound)) {
+        psc_heap_recover(heap);
     }
     refuse_freed(pool, index, p);
     psc_pool_put(pool, index);
-    psc_heap_collect(psc_heap_self);
+    psc_heap_collect(heap);
 }
 
 static void free_mapped(struct psc_large *large) {
@@ -187,8 +194,8 @@ void psc_heap_free_slowly(void *p) {
     }
     if (owner == &psc_heap_of_spans) {
         free_span(pool, p);
-    } else if (owner == psc_heap_self) {
-        free_own(pool, index, p);
+    } else if (psc_heap_is_own(owner)) {
+        free_own(owner, pool, index, p);
     } else {
         psc_pool_hand_back(pool, index, p);
     }
@@ -311,9 +318,7 @@ static void collect_idle(struct psc_heap *heap, void *context) {
 }
 
 bool psc_heap_trim(void) {
-    if (psc_heap_self != &psc_heap_none) {
-        psc_heap_lay_down(psc_heap_self);
-    }
+    psc_heap_each_own(psc_heap_lay_down);
     psc_heap_each(collect_idle, NULL);
     bool went = psc_range_release();
     return psc_arena_purge() || went;

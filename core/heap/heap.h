@@ -46,6 +46,9 @@ void *psc_heap_alloc(size_t bytes);
 void *psc_heap_alloc_zeroed(size_t bytes);
 /* `alignment`: a power of two. */
 void *psc_heap_alloc_aligned(size_t alignment, size_t bytes);
+/* The same, in pools that hold blocks of this group alone: 1 to PSC_HEAP_GROUPS - 1; 0 is that of the functions above.
+ * Large blocks have pages of their own in any case. Such blocks are never picked (psc_heap_pick). */
+void *psc_heap_alloc_in(uint32_t group, size_t alignment, size_t bytes);
 /* p may be NULL. */
 void psc_heap_free(void *p);
 /* Gives the block a size of `bytes` without copying: where it is, or (large blocks) by moving pages. Returns its

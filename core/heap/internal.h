@@ -117,13 +117,18 @@ void psc_heap_recover(struct psc_heap *heap);
 
 extern bool psc_heapless_frees;       /* a thread without a heap has handed blocks back; any thread, atomic */
 extern struct psc_lock psc_idle_lock; /* taken before psc_arena_lock */
-/* The calling thread's heap, found or made. psc_heap_none: it has none any more (or there is no memory): use
- * psc_idle_take(). */
-struct psc_heap *psc_heap_begin(void);
-/* An idle heap, with psc_idle_lock held on return, for psc_idle_drop(). NULL: no memory, no lock held. */
-struct psc_heap *psc_idle_take(void);
+/* The calling thread's heap of the group, found or made. psc_heap_none: it has none any more (or there is no memory):
+ * use psc_idle_take(). */
+struct psc_heap *psc_heap_of_group(uint32_t group);
+/* Whether the heap is the calling thread's, of any group. */
+bool psc_heap_is_own(const struct psc_heap *heap);
+/* Calls for each heap of the calling thread. */
+void psc_heap_each_own(void (*visit)(struct psc_heap *heap));
+/* An idle heap of the group, with psc_idle_lock held on return, for psc_idle_drop(). NULL: no memory, no lock held. */
+struct psc_heap *psc_idle_take(uint32_t group);
 void psc_idle_drop(struct psc_heap *heap);
-/* A pool of the class with a free or uncarved block, taken from an idle heap and given to `heap`. NULL: none. */
+/* A pool of the class with a free or uncarved block, taken from an idle heap of the group and given to `heap`. NULL:
+ * none. */
 struct psc_pool *psc_idle_steal(struct psc_heap *heap, uint32_t class_index);
 /* Collects for a heap that nobody uses. */
 void psc_idle_collect(struct psc_heap *heap);

@@ -10,12 +10,20 @@ bool psc_heapless_frees;
 static bool unwatched; /* any thread, atomic */
 static PSC_TLS bool ended;
 
+/* By group, those of the calling thread beside psc_heap_self; NULL: it has none. */
+static PSC_TLS struct psc_heap *others[PSC_HEAP_GROUPS];
+
+/* Idle heaps of one group. */
+struct idlers {
+    struct psc_heap *top; /* under psc_idle_lock; last in, first out */
+    uint32_t count;       /* under psc_idle_lock, [any] reads */
+};
+
 struct psc_lock psc_idle_lock;
-static struct psc_heap *idle; /* under psc_idle_lock; last in, first out */
-static uint32_t idle_count;
+static struct idlers idle[PSC_HEAP_GROUPS];
 static struct psc_heap *all;
 
-static struct psc_heap *new_heap(void) {
+static struct psc_heap *new_heap(uint32_t group) {
     struct psc_heap *heap = psc_meta_alloc(sizeof *heap);
     if (heap == NULL) {
         return NULL;
@@ -24,32 +32,34 @@ static struct psc_heap *new_heap(void) {
         heap->current[i] = &psc_pool_none;
     }
     heap->number = all != NULL ? all->number + 1 : 1;
+    heap->group = group;
     psc_pick_seed(heap);
     heap->next = all;
     PSC_STORE_RELEASE(&all, heap);
     return heap;
 }
 
-static struct psc_heap *pop_idle(void) {
-    struct psc_heap *heap = idle;
+static struct psc_heap *pop_idle(struct idlers *of_group) {
+    struct psc_heap *heap = of_group->top;
     if (heap == NULL) {
         return NULL;
     }
-    idle = heap->next_idle;
-    PSC_STORE(&idle_count, idle_count - 1);
+    of_group->top = heap->next_idle;
+    PSC_STORE(&of_group->count, of_group->count - 1);
     return heap;
 }
 
 static void push_idle(struct psc_heap *heap) {
-    heap->next_idle = idle;
-    idle = heap;
-    PSC_STORE(&idle_count, idle_count + 1);
+    struct idlers *of_group = &idle[heap->group];
+    heap->next_idle = of_group->top;
+    of_group->top = heap;
+    PSC_STORE(&of_group->count, of_group->count + 1);
 }
 
-static struct psc_heap *idle_or_new(void) {
-    struct psc_heap *heap = pop_idle();
+static struct psc_heap *idle_or_new(uint32_t group) {
+    struct psc_heap *heap = pop_idle(&idle[group]);
     if (heap == NULL) {
-        heap = new_heap();
+        heap = new_heap(group);
     } else if (heap->unsound) {
         psc_heap_recover(heap);
     }
@@ -65,16 +75,19 @@ void psc_heap_unwatch(void) {
     open_up();
 }
 
-struct psc_heap *psc_heap_begin(void) {
-    if (ended) {
-        return &psc_heap_none;
-    }
+/* NULL: no memory. */
+static struct psc_heap *take_live(uint32_t group) {
     psc_lock_take(&psc_idle_lock);
-    struct psc_heap *heap = idle_or_new();
+    struct psc_heap *heap = idle_or_new(group);
     if (heap != NULL) {
         __atomic_store_n(&heap->state, PSC_HEAP_LIVE, __ATOMIC_SEQ_CST);
     }
     psc_lock_release(&psc_idle_lock);
+    return heap;
+}
+
+static struct psc_heap *begin(void) {
+    struct psc_heap *heap = ended ? NULL : take_live(0);
     if (heap == NULL) {
         return &psc_heap_none;
     }
@@ -86,14 +99,35 @@ struct psc_heap *psc_heap_begin(void) {
     return heap;
 }
 
-/* State first, then the last look at the stack: whoever pushes on it later sees the state and comes to look itself. */
-void psc_heap_thread_end(void) {
-    struct psc_heap *heap = psc_heap_self;
-    ended = true;
-    psc_heap_self = psc_heap_open = &psc_heap_none;
-    if (heap == &psc_heap_none) {
-        return;
+/* A thread gets one of another group only when it has one of group 0: that is the one whose end it is told of. */
+struct psc_heap *psc_heap_of_group(uint32_t group) {
+    struct psc_heap *own = psc_heap_self != &psc_heap_none ? psc_heap_self : begin();
+    if (group == 0 || own == &psc_heap_none) {
+        return own;
     }
+    if (others[group] == NULL) {
+        others[group] = take_live(group);
+    }
+    return others[group] != NULL ? others[group] : &psc_heap_none;
+}
+
+bool psc_heap_is_own(const struct psc_heap *heap) {
+    return heap == psc_heap_self || (heap != NULL && heap == others[heap->group]);
+}
+
+void psc_heap_each_own(void (*visit)(struct psc_heap *heap)) {
+    if (psc_heap_self != &psc_heap_none) {
+        visit(psc_heap_self);
+    }
+    for (uint32_t group = 1; group < PSC_HEAP_GROUPS; group++) {
+        if (others[group] != NULL) {
+            visit(others[group]);
+        }
+    }
+}
+
+/* State first, then the last look at the stack: whoever pushes on it later sees the state and comes to look itself. */
+static void fall_idle(struct psc_heap *heap) {
     psc_lock_take(&psc_idle_lock);
     __atomic_store_n(&heap->state, PSC_HEAP_IDLE, __ATOMIC_SEQ_CST);
     psc_heap_lay_down(heap);
@@ -101,9 +135,25 @@ void psc_heap_thread_end(void) {
     psc_lock_release(&psc_idle_lock);
 }
 
-struct psc_heap *psc_idle_take(void) {
+void psc_heap_thread_end(void) {
+    struct psc_heap *heap = psc_heap_self;
+    ended = true;
+    psc_heap_self = psc_heap_open = &psc_heap_none;
+    if (heap != &psc_heap_none) {
+        fall_idle(heap);
+    }
+    for (uint32_t group = 1; group < PSC_HEAP_GROUPS; group++) {
+        heap = others[group];
+        others[group] = NULL;
+        if (heap != NULL) {
+            fall_idle(heap);
+        }
+    }
+}
+
+struct psc_heap *psc_idle_take(uint32_t group) {
     psc_lock_take(&psc_idle_lock);
-    struct psc_heap *heap = idle_or_new();
+    struct psc_heap *heap = idle_or_new(group);
     if (heap == NULL) {
         psc_lock_release(&psc_idle_lock);
         return NULL;
@@ -127,13 +177,14 @@ static struct psc_pool *take_from(struct psc_heap *heap, uint32_t class_index) {
 }
 
 struct psc_pool *psc_idle_steal(struct psc_heap *thief, uint32_t class_index) {
-    if (PSC_LOAD(&idle_count) == 0 || PSC_LOAD(&thief->state) == PSC_HEAP_IDLE) {
+    struct idlers *of_group = &idle[thief->group];
+    if (PSC_LOAD(&of_group->count) == 0 || PSC_LOAD(&thief->state) == PSC_HEAP_IDLE) {
         return NULL;
     }
     psc_lock_take(&psc_idle_lock);
     struct psc_pool *pool = NULL;
     uint32_t looked = 0;
-    for (struct psc_heap *heap = idle; heap != NULL && pool == NULL && looked < STEAL_LOOK_MOST; looked++) {
+    for (struct psc_heap *heap = of_group->top; heap != NULL && pool == NULL && looked < STEAL_LOOK_MOST; looked++) {
         pool = take_from(heap, class_index);
         heap = heap->next_idle;
     }
@@ -162,7 +213,7 @@ void psc_heap_each(void (*visit)(struct psc_heap *heap, void *context), void *co
 
 static bool has_other_threads(void) {
     for (struct psc_heap *heap = all; heap != NULL; heap = heap->next) {
-        if (heap != psc_heap_self && heap->state == PSC_HEAP_LIVE) {
+        if (!psc_heap_is_own(heap) && heap->state == PSC_HEAP_LIVE) {
             return true;
         }
     }
@@ -171,12 +222,13 @@ static bool has_other_threads(void) {
 
 void psc_idle_fork_child(void) {
     psc_lock_reset(&psc_idle_lock);
-    idle = NULL;
-    idle_count = 0;
-    uint32_t others = has_other_threads() || PSC_LOAD(&psc_heapless_frees);
+    for (uint32_t group = 0; group < PSC_HEAP_GROUPS; group++) {
+        idle[group] = (struct idlers){.top = NULL};
+    }
+    uint32_t unsound = has_other_threads() || PSC_LOAD(&psc_heapless_frees);
     for (struct psc_heap *heap = all; heap != NULL; heap = heap->next) {
-        heap->unsound |= others; /* a thread that is gone may have been about to hand a block back to any of them */
-        if (heap != psc_heap_self) {
+        heap->unsound |= unsound; /* a thread that is gone may have been about to hand a block back to any of them */
+        if (!psc_heap_is_own(heap)) {
             heap->state = PSC_HEAP_IDLE;
             push_idle(heap);
         }

@@ -6,6 +6,8 @@
  *   heap    the pools that a thread allocates from: of each class the current one, and those listed for later. `live`:
  *           its thread uses it without a lock. `idle`: no thread has it; whoever holds psc_idle_lock may use it, a new
  *           thread takes it over whole, a thread that needs a pool may take one from it
+ *   group   blocks that share pools with each other alone: by number, 0 for all that are in no group. A thread has a heap
+ *           for each group that it allocates in, beside the one of group 0
  *   note    16 bytes beside each pool and large block that the heap keeps for whoever composes it and never looks into
  *
  * All descriptors lie out of band, in memory of core/heap/meta.h: neither a stray write of the program nor a
@@ -35,6 +37,7 @@
  *     thread that freed a block may put the pool there late, when the pool has been made anew: so the mark and
  *     next_pending outlive the pool, and whoever finds a pool on its stack that it does not own passes it on
  *   a retired pool: no owner, state none, carved 0
+ *   group is that of the owner; idle heaps are taken over, and pools taken from them, within a group
  *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, no bits
  *   a pool that is neither current nor kept, no span, and has used == 0 and is not pending does not exist
  */
@@ -51,6 +54,7 @@
 #define PSC_SLOTS 256u
 #define PSC_POOL_WORDS (PSC_POOL_BLOCKS_MAX / 64)
 #define PSC_SLOT_WORDS (PSC_SLOTS / 64)
+#define PSC_HEAP_GROUPS 8u /* group 0 among them */
 
 struct psc_heap;
 
@@ -97,6 +101,7 @@ struct psc_pool {
     uint8_t class_index;  /* [fixed] */
     uint8_t slots;        /* [fixed] */
     uint8_t noted;        /* [any] somebody was told where its note is */
+    uint8_t group;        /* [fixed] */
     uint8_t pick_far; /* [owner] after pick_in blocks none is picked: the next one is further off than it can tell */
 } __attribute__((aligned(64)));
 
@@ -115,6 +120,7 @@ struct psc_heap {
     uint32_t unsound;                          /* [owner] forked away from its thread: psc_heap_recover() before use */
     uint32_t made;                             /* [owner] pools that it ever took from arenas */
     uint32_t number;                           /* [fixed] of the heap, from 1 */
+    uint32_t group;                            /* [fixed] */
     uint64_t random;                           /* [owner] state of what is drawn for it */
     struct psc_heap *next_idle;                /* under psc_idle_lock */
     struct psc_heap *next;                     /* [fixed] all heaps ever made */

@@ -83,6 +83,10 @@ static void alloc_aligned(const struct step *step, uint32_t slot) {
     psc_shadow_alloc_aligned(&shadow, slot, (size_t)1 << step->slot % 18, any_size(step));
 }
 
+static void alloc_in_group(const struct step *step, uint32_t slot) {
+    psc_shadow_alloc_in(&shadow, slot, step->slot % PSC_HEAP_GROUPS, 1, any_size(step));
+}
+
 static void resize(const struct step *step, uint32_t slot) {
     psc_shadow_resize(&shadow, slot, any_size(step));
 }
@@ -147,6 +151,7 @@ static const struct operation operations[] = {
     {set_purge, NO_SLOT, false},
     {end_heap, NO_SLOT, false},
     {end_thread, NO_SLOT, false},
+    {alloc_in_group, EMPTY_SLOT, false},
 };
 
 /* The next one from `slot` on that the operation can have; SLOTS if there is none. */

@@ -109,6 +109,12 @@ static bool meets_next(const struct psc_shadow *shadow, uint32_t place) {
     return place + 1 < shadow->live && block->p + block->bytes > shadow->by_address[place + 1]->p;
 }
 
+static bool shares_pool_with_other_group(const struct psc_shadow *shadow, uint32_t place) {
+    const struct psc_shadow_block *block = shadow->by_address[place];
+    return place + 1 < shadow->live && block->base == shadow->by_address[place + 1]->base &&
+           block->group != shadow->by_address[place + 1]->group;
+}
+
 static void link_block(struct psc_shadow *shadow, struct psc_shadow_block *block) {
     uint32_t place = count_below(shadow, block->p);
     struct psc_shadow_block **at = &shadow->by_address[place];
@@ -117,6 +123,9 @@ static void link_block(struct psc_shadow *shadow, struct psc_shadow_block *block
     shadow->live++;
     need(!meets_next(shadow, place), "overlaps the one behind it", block);
     need(place == 0 || !meets_next(shadow, place - 1), "overlaps the one before it", block);
+    bool mixed =
+        shares_pool_with_other_group(shadow, place) || (place > 0 && shares_pool_with_other_group(shadow, place - 1));
+    need(!mixed, "lies in a pool with blocks of another group", block);
 }
 
 static void unlink_block(struct psc_shadow *shadow, const struct psc_shadow_block *block) {
@@ -165,8 +174,8 @@ void psc_shadow_release(struct psc_shadow *shadow) {
 
 /* ---- operations ------------------------------------------------------------------------------------------------ */
 
-/* `zeroed`: so many bytes at the beginning were asked for as zeroes. */
-static void enter(struct psc_shadow *shadow, uint32_t slot, void *p, size_t alignment, size_t bytes, size_t zeroed) {
+static void enter_in(struct psc_shadow *shadow, uint32_t slot, uint32_t group, void *p, size_t alignment, size_t bytes,
+                     size_t zeroed) {
     struct psc_shadow_block *block = &shadow->blocks[slot];
     struct psc_block known;
     *block = (struct psc_shadow_block){.p = p, .bytes = bytes, .pattern = new_pattern()};
@@ -175,10 +184,17 @@ static void enter(struct psc_shadow *shadow, uint32_t slot, void *p, size_t alig
     describe(block, &known);
     need(known.bytes >= bytes, "usable are fewer bytes than were asked for", block);
     block->bytes = known.bytes;
+    block->base = known.base;
+    block->group = known.class_index < PSC_CLASS_COUNT ? group : 0;
     link_block(shadow, block);
     sign_note(block, &known);
     verify_zero(block, zeroed);
     fill(block);
+}
+
+/* `zeroed`: so many bytes at the beginning were asked for as zeroes. */
+static void enter(struct psc_shadow *shadow, uint32_t slot, void *p, size_t alignment, size_t bytes, size_t zeroed) {
+    enter_in(shadow, slot, 0, p, alignment, bytes, zeroed);
 }
 
 void psc_shadow_alloc(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
@@ -191,6 +207,10 @@ void psc_shadow_alloc_zeroed(struct psc_shadow *shadow, uint32_t slot, size_t by
 
 void psc_shadow_alloc_aligned(struct psc_shadow *shadow, uint32_t slot, size_t alignment, size_t bytes) {
     enter(shadow, slot, psc_heap_alloc_aligned(alignment, bytes), alignment, bytes, 0);
+}
+
+void psc_shadow_alloc_in(struct psc_shadow *shadow, uint32_t slot, uint32_t group, size_t alignment, size_t bytes) {
+    enter_in(shadow, slot, group, psc_heap_alloc_in(group, alignment, bytes), alignment, bytes, 0);
 }
 
 bool psc_shadow_resize(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
@@ -210,6 +230,7 @@ bool psc_shadow_resize(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
     verify_note(block, &known);
     verify(block, known.bytes < block->bytes ? known.bytes : block->bytes);
     block->bytes = known.bytes;
+    block->base = known.base;
     link_block(shadow, block);
     fill(block);
     return true;
@@ -217,7 +238,7 @@ bool psc_shadow_resize(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
 
 static void copy(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
     struct psc_shadow_block old = psc_shadow_hand_over(shadow, slot);
-    psc_shadow_alloc(shadow, slot, bytes);
+    psc_shadow_alloc_in(shadow, slot, old.group, 1, bytes);
     struct psc_shadow_block *block = &shadow->blocks[slot];
     size_t both = old.bytes < block->bytes ? old.bytes : block->bytes;
     memcpy(block->p, old.p, both);

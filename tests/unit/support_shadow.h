@@ -2,8 +2,8 @@
  * them. For tests and fuzzers; uses what core/heap/heap.h offers and nothing else.
  *
  * A model has slots for blocks. Each function plays one operation on the heap and compares: alignment, usable size,
- * zeroes where they were asked for, no overlap with another block of the model, contents, and the note of the block's
- * pool. What does not hold is told on standard error and ends the process with SIGABRT.
+ * zeroes where they were asked for, no overlap with another block of the model, no block of another group in the same
+ * pool, contents, and the note of the block's pool. What does not hold is told on standard error and ends the process with SIGABRT.
  *
  * A model is used by one thread at a time; several threads with a model each may use the heap at once. */
 #ifndef PSC_TESTS_UNIT_SUPPORT_SHADOW_H
@@ -15,6 +15,8 @@ struct psc_shadow_block {
     unsigned char *p;     /* NULL: the slot is empty */
     size_t bytes;         /* usable, not only as many as were asked for: the model writes to them all */
     uint64_t pattern;     /* no other block's: word i holds pattern + i */
+    const void *base;     /* of its pool */
+    uint32_t group;       /* that it was made in; of a large block 0, for it shares nothing */
     struct psc_note note; /* of the pool, or its own, from the block's first moment to its last */
 };
 
@@ -40,12 +42,13 @@ PSC_INLINE bool psc_shadow_has(const struct psc_shadow *shadow, uint32_t slot) {
 void psc_shadow_alloc(struct psc_shadow *shadow, uint32_t slot, size_t bytes);
 void psc_shadow_alloc_zeroed(struct psc_shadow *shadow, uint32_t slot, size_t bytes);
 void psc_shadow_alloc_aligned(struct psc_shadow *shadow, uint32_t slot, size_t alignment, size_t bytes);
+void psc_shadow_alloc_in(struct psc_shadow *shadow, uint32_t slot, uint32_t group, size_t alignment, size_t bytes);
 
 /* The others: of a slot with a block. */
 
 /* False: the heap would have it copied, and the block is as it was. */
 bool psc_shadow_resize(struct psc_shadow *shadow, uint32_t slot, size_t bytes);
-/* As realloc() is made of the heap's functions: resizes, or else copies and frees. */
+/* As realloc() is made of the heap's functions: resizes, or else copies within the group and frees. */
 void psc_shadow_realloc(struct psc_shadow *shadow, uint32_t slot, size_t bytes);
 void psc_shadow_look(const struct psc_shadow *shadow, uint32_t slot);
 void psc_shadow_free(struct psc_shadow *shadow, uint32_t slot);

@@ -81,6 +81,7 @@ static void make(struct player *player, uint32_t slot) {
     switch (draw(&player->random, 8)) {
     case 0: psc_shadow_alloc_zeroed(player->shadow, slot, bytes); break;
     case 1: psc_shadow_alloc_aligned(player->shadow, slot, (size_t)1 << draw(&player->random, 17), bytes); break;
+    case 2: psc_shadow_alloc_in(player->shadow, slot, draw(&player->random, PSC_HEAP_GROUPS), 1, bytes); break;
     default: psc_shadow_alloc(player->shadow, slot, bytes); break;
     }
 }
@@ -496,6 +497,92 @@ START_TEST(pools_that_go_round_are_kept) {
 }
 END_TEST
 
+/* ---- groups --------------------------------------------------------------------------------------------------------
+ */
+
+/* As a program does whose cache grows while it works: of what is made between its blocks nothing stays. */
+START_TEST(a_group_keeps_no_pools_of_others) {
+    enum { BLOCKS = 200000, EACH = 256 };
+    static void *passing[BLOCKS];
+    struct psc_heap_figures figures;
+    psc_heap_set_purge(0);
+    for (int i = 0; i < BLOCKS; i++) {
+        passing[i] = psc_heap_alloc(64);
+        if (i % EACH == 0) {
+            EXPECT(psc_heap_alloc_in(1, 1, 64) != NULL);
+        }
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        psc_heap_free(passing[i]);
+    }
+    psc_heap_trim();
+    psc_heap_measure(&figures, NULL);
+    ck_assert_uint_eq(figures.live_blocks, (BLOCKS + EACH - 1) / EACH);
+    uint64_t committed = figures.live_block_bytes + figures.pinned_bytes + figures.empty_bytes;
+    ck_assert_uint_le(committed, psc_round_up(figures.live_block_bytes, PSC_SLOT_BYTES));
+    ck_assert_ptr_null(psc_heap_check());
+}
+END_TEST
+
+struct visit {
+    uint32_t group;
+    char *block;
+};
+
+static void *make_in_group(void *context) {
+    struct visit *visit = context;
+    visit->block = psc_heap_alloc_in(visit->group, 1, 64);
+    psc_heap_thread_end();
+    return NULL;
+}
+
+/* Where the block of a thread that has ended meanwhile lies. */
+static uintptr_t slot_of_visitor(uint32_t group) {
+    struct visit visit = {.group = group};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, make_in_group, &visit), 0);
+    pthread_join(thread, NULL);
+    ck_assert_ptr_null(psc_heap_check());
+    return (uintptr_t)visit.block >> PSC_SLOT_SHIFT;
+}
+
+START_TEST(what_a_thread_leaves_is_taken_over_within_its_group) {
+    uintptr_t of_1 = slot_of_visitor(1), of_2 = slot_of_visitor(2), of_none = slot_of_visitor(0);
+    EXPECT(of_1 != of_2 && of_1 != of_none && of_2 != of_none);
+    ck_assert_uint_eq(slot_of_visitor(2), of_2);
+    ck_assert_uint_eq(slot_of_visitor(1), of_1);
+    ck_assert_uint_eq(slot_of_visitor(0), of_none);
+    /* a thread that lives takes single pools */
+    ck_assert_uint_eq((uintptr_t)psc_heap_alloc_in(2, 1, 64) >> PSC_SLOT_SHIFT, of_2);
+    ck_assert_uint_eq((uintptr_t)psc_heap_alloc_in(1, 1, 64) >> PSC_SLOT_SHIFT, of_1);
+    ck_assert_uint_eq((uintptr_t)psc_heap_alloc(64) >> PSC_SLOT_SHIFT, of_none);
+    ck_assert_ptr_null(psc_heap_check());
+    psc_heap_thread_end();
+    ck_assert_uint_eq((uintptr_t)psc_heap_alloc_in(2, 1, 64) >> PSC_SLOT_SHIFT, of_2);
+    ck_assert_ptr_null(psc_heap_check());
+}
+END_TEST
+
+START_TEST(blocks_of_a_group_are_freed_like_others) {
+    enum { BLOCKS = 1000 };
+    void *blocks[BLOCKS];
+    struct psc_heap_figures figures;
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = psc_heap_alloc_in(i % PSC_HEAP_GROUPS, 1 << i % 13, i * 7);
+        EXPECT((uintptr_t)blocks[i] % (1 << i % 13) == 0);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        psc_heap_free(blocks[i]);
+    }
+    psc_heap_measure(&figures, NULL);
+    ck_assert_uint_eq(figures.live_blocks, 0);
+    ck_assert_ptr_null(psc_heap_check());
+    psc_heap_trim();
+    psc_heap_measure(&figures, NULL);
+    ck_assert_uint_eq(figures.empty_bytes, 0);
+}
+END_TEST
+
 /* ---- arithmetic ----------------------------------------------------------------------------------------------------
  */
 
@@ -629,6 +716,13 @@ START_TEST(each_place_inside_a_span_is_told_from_its_start) {
 }
 END_TEST
 
+START_TEST(a_second_free_of_a_block_of_a_group_aborts) {
+    void *p = psc_heap_alloc_in(3, 1, 48);
+    psc_heap_free(p);
+    psc_heap_free(p);
+}
+END_TEST
+
 START_TEST(a_second_free_of_a_large_block_aborts) {
     void *p = psc_heap_alloc(5000000);
     psc_heap_free(p);
@@ -684,7 +778,7 @@ static void *churn(void *stop) {
     void *blocks[64] = {NULL};
     for (unsigned i = 0; !__atomic_load_n((bool *)stop, __ATOMIC_RELAXED); i++) {
         psc_heap_free(blocks[i % 64]);
-        blocks[i % 64] = psc_heap_alloc(i * 37 % 3000);
+        blocks[i % 64] = psc_heap_alloc_in(i % 5 == 0 ? i % PSC_HEAP_GROUPS : 0, 1, i * 37 % 3000);
     }
     for (int i = 0; i < 64; i++) {
         psc_heap_free(blocks[i]);
@@ -700,6 +794,7 @@ START_TEST(a_forked_child_has_a_sound_heap) {
         pthread_create(&threads[i], NULL, churn, &stop);
     }
     for (int round = 0; round < STEPS(100); round++) {
+        psc_heap_free(psc_heap_alloc_in((uint32_t)round % PSC_HEAP_GROUPS, 1, 100));
         psc_heap_fork_prepare();
         pid_t child = fork();
         if (child == 0) {
@@ -734,6 +829,9 @@ static Suite *suite(void) {
     tcase_add_test(model, pools_that_go_round_are_kept);
     tcase_add_test(model, each_place_inside_a_span_is_told_from_its_start);
     tcase_add_test(model, a_live_block_is_never_taken_for_a_free_one);
+    tcase_add_test(model, a_group_keeps_no_pools_of_others);
+    tcase_add_test(model, what_a_thread_leaves_is_taken_over_within_its_group);
+    tcase_add_test(model, blocks_of_a_group_are_freed_like_others);
     tcase_add_test(model, a_forked_child_has_a_sound_heap);
     suite_add_tcase(suite, model);
     TCase *arithmetic = tcase_create("arithmetic");
@@ -751,6 +849,7 @@ static Suite *suite(void) {
     tcase_add_test_raise_signal(misuse, a_wild_pointer_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_span_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_place_inside_a_span_aborts, SIGABRT);
+    tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_of_a_group_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_large_block_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_by_another_thread_aborts, SIGABRT);
