@@ -113,6 +113,10 @@ static void read_options(void) {
     if (text != NULL) {
         psc_option_parse(&options, text, complain, NULL);
     }
+    if (options.apart[0] != '\0' && options.mode != PSC_MODE_EXACT) {
+        psc_say("apart has no effect: only with mode=exact is each block's site known before the block is made");
+        options.apart[0] = '\0';
+    }
     if (options.events != 0 && options.mode == PSC_MODE_OFF) {
         psc_say("events=on has no effect: with mode=off nothing is recorded that could be logged");
     }
@@ -149,7 +153,7 @@ static uint32_t begin_recording(void) {
         return PSC_PRELOAD_PLAIN;
     }
     if (options.mode == PSC_MODE_EXACT) {
-        return PSC_PRELOAD_RECORDING;
+        return psc_track_has_groups() ? PSC_PRELOAD_APART : PSC_PRELOAD_RECORDING;
     }
     psc_heap_pick(options.interval, options.seed != 0 ? options.seed : random_seed());
     return PSC_PRELOAD_SAMPLING;
@@ -163,7 +167,7 @@ static void boot(void) {
     if (state != PSC_PRELOAD_PLAIN) {
         psc_heap_each_arena(psc_record_hooks.arena_changed); /* those made before */
     }
-    if (state != PSC_PRELOAD_RECORDING) {
+    if (state < PSC_PRELOAD_RECORDING) {
         psc_heap_unwatch();
     }
 }

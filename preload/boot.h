@@ -8,8 +8,9 @@
 enum psc_preload_state {
     PSC_PRELOAD_NEW,   /* options not read yet: recording may have to begin */
     PSC_PRELOAD_PLAIN, /* allocator alone */
-    PSC_PRELOAD_RECORDING,
     PSC_PRELOAD_SAMPLING,
+    PSC_PRELOAD_RECORDING, /* from here on all is recorded */
+    PSC_PRELOAD_APART,     /* and some sites have pools of their own */
 };
 
 /* Leaves NEW once, when libc is ready; any thread reads. */

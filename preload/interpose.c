@@ -35,10 +35,17 @@ PSC_INLINE void *told(uint32_t state, void *p, size_t bytes) {
     return p;
 }
 
+/* Where sites have pools of their own: the site is found before the block is made. */
+PSC_NOINLINE static void *alloc_apart(size_t alignment, size_t bytes, bool zeroed) {
+    struct psc_unwind_start start;
+    psc_unwind_capture(&start);
+    return psc_record_new_apart(alignment, bytes, zeroed, &start);
+}
+
 /* What the fast paths leave over: when the tracker records, everything. */
 
 PSC_NOINLINE static void *alloc_told(uint32_t state, size_t bytes) {
-    return told(state, psc_heap_alloc(bytes), bytes);
+    return state == PSC_PRELOAD_APART ? alloc_apart(1, bytes, false) : told(state, psc_heap_alloc(bytes), bytes);
 }
 
 PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
@@ -48,12 +55,14 @@ PSC_NOINLINE static void *alloc_otherwise(size_t bytes) {
 
 PSC_NOINLINE static void *alloc_zeroed_otherwise(size_t bytes) {
     uint32_t state = psc_preload_now();
-    return told(state, psc_heap_alloc_zeroed(bytes), bytes);
+    return PSC_UNLIKELY(state == PSC_PRELOAD_APART) ? alloc_apart(1, bytes, true)
+                                                    : told(state, psc_heap_alloc_zeroed(bytes), bytes);
 }
 
 PSC_NOINLINE static void *alloc_aligned_otherwise(size_t alignment, size_t bytes) {
     uint32_t state = psc_preload_now();
-    return told(state, psc_heap_alloc_aligned(alignment, bytes), bytes);
+    return PSC_UNLIKELY(state == PSC_PRELOAD_APART) ? alloc_apart(alignment, bytes, false)
+                                                    : told(state, psc_heap_alloc_aligned(alignment, bytes), bytes);
 }
 
 static void *alloc_aligned(size_t alignment, size_t bytes) {
@@ -65,7 +74,7 @@ static void *alloc_aligned(size_t alignment, size_t bytes) {
 }
 
 PSC_NOINLINE static void free_otherwise(void *p) {
-    if (psc_preload_now() == PSC_PRELOAD_RECORDING) {
+    if (psc_preload_now() >= PSC_PRELOAD_RECORDING) {
         psc_record_free(p);
     } else if (psc_heap_open == psc_heap_self) { /* the fast path has been tried */
         psc_heap_free_slowly(p);
@@ -76,7 +85,7 @@ PSC_NOINLINE static void free_otherwise(void *p) {
 
 static void *resize(void *p, size_t bytes) {
     uint32_t state = psc_preload_now();
-    if (state != PSC_PRELOAD_RECORDING) {
+    if (state < PSC_PRELOAD_RECORDING) {
         return told(state, psc_heap_resize(p, bytes), bytes);
     }
     struct psc_unwind_start start;

@@ -4,8 +4,10 @@
 
 #include "core/base/os.h"
 #include "core/heap/fast.h"
+#include "core/wire/apart.h"
 
 _Static_assert(sizeof(struct psc_tags) <= sizeof(struct psc_note), "tags fit the heap's note");
+_Static_assert(PSC_APART_GROUPS_MAX < PSC_HEAP_GROUPS, "each group of sites has one of blocks");
 _Static_assert(PSC_CLASS_COUNT < PSC_CLASS_LARGE, "classes fit the trace");
 _Static_assert(PSC_ARENA_SLOTS == PSC_SLOTS, "arenas fit the trace");
 _Static_assert(PSC_OCCUPANCY_BINS == PSC_OCCUPANCY_STEPS, "snapshots take the heap's steps");
@@ -92,6 +94,22 @@ void *psc_record_new(size_t bytes) {
     } else {
         record_alloc_slowly(p, bytes, epoch, &start);
     }
+    return p;
+}
+
+/* What has pages of its own is zeroed by the heap, which knows those that are zero already. */
+static void *alloc_zeroed_in(uint32_t group, size_t bytes) {
+    if (group == 0 || bytes > PSC_SMALL_MAX) {
+        return psc_heap_alloc_zeroed(bytes);
+    }
+    void *p = psc_heap_alloc_in(group, 1, bytes);
+    return p != NULL ? memset(p, 0, bytes) : NULL;
+}
+
+void *psc_record_new_apart(size_t alignment, size_t bytes, bool zeroed, const struct psc_unwind_start *start) {
+    uint32_t group = psc_track_epoch() != 0 ? psc_track_group(start) : 0;
+    void *p = zeroed ? alloc_zeroed_in(group, bytes) : psc_heap_alloc_in(group, alignment, bytes);
+    psc_record_alloc(p, bytes, start);
     return p;
 }
 

@@ -7,6 +7,8 @@
 
 /* psc_heap_alloc, recorded. */
 void *psc_record_new(size_t bytes);
+/* The same, and psc_heap_alloc_aligned and psc_heap_alloc_zeroed, in the pools of the site's group. */
+void *psc_record_new_apart(size_t alignment, size_t bytes, bool zeroed, const struct psc_unwind_start *start);
 /* The block p (may be NULL: nothing is done) was handed out for a request of `bytes`. `start`: captured in the function that
  * the program called, so that the stack is walked from there. */
 void psc_record_alloc(void *p, size_t bytes, const struct psc_unwind_start *start);

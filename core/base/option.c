@@ -45,7 +45,7 @@ void psc_option_defaults(struct psc_options *options) {
 const char *psc_option_initial(const struct psc_option *option, char *buffer, size_t bytes) {
     uint32_t value = option->initial;
     if (option->kind == PSC_OPTION_IS_TEXT) {
-        psc_format(buffer, bytes, "%s", option->text);
+        psc_format(buffer, bytes, "%s", option->text[0] != '\0' ? option->text : "none");
     } else if (option->kind == PSC_OPTION_IS_CHOICE) {
         const char *word = option->choices;
         for (uint32_t i = 0; i < value; i++) {

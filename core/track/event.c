@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "core/base/float.h"
+#include "core/track/apart.h"
 #include "core/track/log.h"
 #include "core/track/types.h"
 
@@ -315,6 +316,29 @@ void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, 
                             psc_tag_site(tags[index]));
     }
     finish(thread);
+}
+
+/* The stack is walked once more when the block is recorded: that goes by memo. */
+static uint32_t find_group(struct psc_track_thread *thread, const struct psc_unwind_start *start) {
+    uint64_t hash = psc_unwind_follow(&thread->stack, psc_track.depth, start);
+    const struct psc_track_known *known = psc_track_known_of(thread, hash);
+    bool is_known = known->hash == hash;
+    return psc_track_apart_group(is_known ? (uint32_t)known->site : psc_track_site_intern(thread, hash));
+}
+
+uint32_t psc_track_group(const struct psc_unwind_start *start) {
+    uint32_t group = 0;
+    int saved = errno;
+    if (!psc_track_enter()) {
+        return 0;
+    }
+    struct psc_track_thread *thread = get_thread();
+    if (thread != NULL) {
+        group = find_group(thread, start);
+    }
+    finish(thread);
+    errno = saved;
+    return group;
 }
 
 void psc_track_alloc_sample(const struct psc_unwind_start *start, struct psc_tags *tags, uint32_t index,

@@ -148,6 +148,11 @@ static const struct psc_wire_module *newest_overlapping(const struct module *mod
     return NULL;
 }
 
+const struct psc_wire_module *psc_track_module_of(uint64_t address) {
+    const struct module byte = {.start = address, .end = address + 1};
+    return newest_overlapping(&byte);
+}
+
 static void add(const struct module *module) {
     uint32_t index;
     if (psc_track_table_count(PSC_CHUNK_MODULES) >=

@@ -14,8 +14,7 @@
 static int statm = -1;
 static struct psc_os_file_id statm_id;
 
-/* Up to bytes - 1 bytes of a file, NUL behind them; returns how many. */
-static size_t read_file(const char *path, char *buffer, size_t bytes) {
+size_t psc_track_proc_read(const char *path, char *buffer, size_t bytes) {
     size_t length = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && length < bytes - 1) {
@@ -52,14 +51,14 @@ static uint64_t read_number(const char *text) {
 /* Field 22 of /proc/self/stat; the second one is a name in brackets that may hold blanks and brackets. */
 static uint64_t start_ticks(void) {
     char text[1024];
-    read_file("/proc/self/stat", text, sizeof text);
+    psc_track_proc_read("/proc/self/stat", text, sizeof text);
     return read_number(skip_fields(strrchr(text, ')'), 20));
 }
 
 void psc_track_proc_describe(struct psc_wire_header *header) {
     ssize_t length = readlink("/proc/self/exe", header->exe, sizeof header->exe - 1);
     header->exe[length > 0 ? length : 0] = '\0';
-    header->argv_bytes = (uint32_t)read_file("/proc/self/cmdline", header->argv, sizeof header->argv);
+    header->argv_bytes = (uint32_t)psc_track_proc_read("/proc/self/cmdline", header->argv, sizeof header->argv);
     header->start_ticks = start_ticks();
 }
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/track/apart.h"
 #include "core/track/types.h"
 
 #define INDEX_ENTRIES_FIRST 4096u
@@ -125,6 +126,9 @@ static uint32_t add(const struct stack *stack, struct psc_unwind_stack *walked) 
     }
     psc_track_module_note(addresses, stack->depth);
     write_site(site, stack, addresses, frames);
+    if (psc_track.apart) {
+        psc_track_apart_note(id, addresses, stack->depth);
+    }
     insert(sites, stack->hash, id);
     return id;
 }
@@ -152,6 +156,7 @@ uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash) {
 bool psc_track_site_begin(void) {
     uint32_t id;
     frames_left = 0;
+    psc_track_apart_reset();
     sites = make_index(INDEX_ENTRIES_FIRST);
     if (sites == NULL || psc_track_table_add(PSC_CHUNK_SITES, &id) == NULL) { /* PSC_SITE_NONE */
         return false;

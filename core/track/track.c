@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/say.h"
+#include "core/track/apart.h"
 #include "core/track/log.h"
 #include "core/track/types.h"
 #include "core/track/unwind.h"
@@ -153,6 +154,7 @@ bool psc_track_start(const struct psc_options *options, const struct psc_track_h
     keep_options(options);
     psc_track.host = *host;
     psc_unwind_init();
+    psc_track.apart = options->apart[0] != '\0' && psc_track_apart_read(options->apart);
     psc_track.alive = psc_os_map_wiped_on_fork(PSC_PAGE_BYTES);
     bool begun = psc_track.alive != NULL && begin_recording(0, &error);
     if (begun) {
@@ -177,6 +179,10 @@ void psc_track_start_passive(const struct psc_options *options) {
         }
     }
     errno = saved;
+}
+
+bool psc_track_has_groups(void) {
+    return psc_track.apart;
 }
 
 /* ---- stop ---------------------------------------------------------------------------------------------------- */
@@ -309,6 +315,7 @@ void psc_track_end(enum psc_trace_end end) {
         psc_track_file_close();
         psc_track_log_end();
         if (psc_track.verbose) {
+            psc_track_apart_say();
             psc_say("wrote %s", psc_track.path);
         }
     }

@@ -99,6 +99,12 @@ bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class
 /* So many blocks of the pool are live. Any thread; the pool may be retired meanwhile. */
 void psc_track_count_untagged(struct psc_tags *tags, uint32_t live_blocks);
 
+/* Of an exact trace: whether the option `apart` puts sites into groups. Once psc_track_start has succeeded. */
+bool psc_track_has_groups(void);
+/* The group of the site that an allocation from `start` will be recorded at: see core/track/apart.h. 0 where that cannot
+ * be known. */
+uint32_t psc_track_group(const struct psc_unwind_start *start);
+
 /* Between these two the calling thread resizes the block p, which is an allocation and a free: the event log tells them as
  * one. Either, or both, may be missing. */
 void psc_track_resize_begin(const void *p);

@@ -119,6 +119,7 @@ struct psc_track_state {
     uint32_t snapshots;             /* [fixed] */
     uint32_t log_limit;             /* [fixed] of the log of events, in MiB; 0: none is wanted */
     bool verbose;                   /* [fixed] */
+    bool apart;                     /* [fixed] sites have groups */
     bool closed;                    /* [chunk] the file has been cut to its used length */
     struct psc_os_file_id file_id;  /* [fixed] */
     struct psc_track_host host;     /* [fixed] */
@@ -219,6 +220,8 @@ PSC_INLINE uint64_t psc_track_address_of(uint64_t *tags, uint32_t index, size_t 
 
 /* Fills exe, argv and start_ticks. */
 void psc_track_proc_describe(struct psc_wire_header *header);
+/* Up to bytes - 1 bytes of a file, NUL behind them; returns how many. 0 with errno: it cannot be opened. */
+size_t psc_track_proc_read(const char *path, char *buffer, size_t bytes);
 /* Opens /proc/self/statm for psc_track_proc_rss, on a descriptor that is out of the program's way. */
 void psc_track_proc_open(void);
 /* Resident bytes of the process, those of files and shared memory among them; 0 if not known. */
@@ -260,6 +263,8 @@ PSC_INLINE struct psc_track_known *psc_track_known_of(struct psc_track_thread *t
 }
 /* Makes rows for modules of these frames that have none. Under the site lock. */
 void psc_track_module_note(const uint64_t *frames, uint32_t depth);
+/* The row that an address lies in; NULL: none. Under the site lock. */
+const struct psc_wire_module *psc_track_module_of(uint64_t address);
 
 /* ---- extent.c, event.c, snapshot.c, pins.c ------------------------------------------------------------------- */
 
