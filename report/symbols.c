@@ -16,6 +16,7 @@
 #include "core/base/compiler.h"
 #include "report/demangle.h"
 #include "report/format.h"
+#include "report/symbols_part.h"
 
 /* Limits that no honest file comes near; they bound what a hostile one can cost. */
 #define RANGES_PER_DIE_MAX 65536
@@ -397,6 +398,20 @@ static struct binary *binary_of(struct psc_symbols *symbols, uint32_t module) {
     return slot->binary;
 }
 
+static bool is_usable(const struct binary *binary) {
+    return binary != NULL && binary->module != NULL &&
+           (binary->state == PSC_SYMBOLS_FOUND || binary->state == PSC_SYMBOLS_UNCHECKED);
+}
+
+Dwfl_Module *psc_symbols_binary(struct psc_symbols *symbols, uint32_t module) {
+    const struct binary *binary = module < symbols->module_count ? binary_of(symbols, module) : NULL;
+    return is_usable(binary) ? binary->module : NULL;
+}
+
+struct psc_demangler *psc_symbols_demangler(const struct psc_symbols *symbols) {
+    return symbols->demangler;
+}
+
 /* ---- debug information ------------------------------------------------------------------------------------------- */
 
 static bool holds_functions(int tag) {
@@ -477,7 +492,7 @@ static void find_chain(struct binary *binary, struct unit *unit, uint64_t addres
     }
 }
 
-static const char *die_name(Dwarf_Die *die) {
+const char *psc_symbols_die_name(Dwarf_Die *die) {
     Dwarf_Attribute attribute;
     if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) == NULL &&
         dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute) == NULL) {
@@ -567,7 +582,7 @@ static void fill_chain(const struct lookup *lookup, struct chain *chain, struct 
                        struct psc_frame *frames) {
     for (size_t i = 0; i < chain->count; i++) {
         Dwarf_Die *die = &chain->dies[chain->count - 1 - i];
-        frames[i].function = intern_name(lookup->symbols, die_name(die));
+        frames[i].function = intern_name(lookup->symbols, psc_symbols_die_name(die));
         frames[i].inlined = i + 1 < chain->count;
         if (i > 0) {
             set_call(lookup->symbols, &frames[i], &unit->die, die + 1);
@@ -688,10 +703,8 @@ static bool fill_result(struct psc_symbols *symbols, uint64_t address, uint32_t 
     struct lookup lookup = {.symbols = symbols, .address = address};
     if (module != PSC_MODULE_NONE) {
         struct binary *binary = binary_of(symbols, module);
-        bool usable = binary != NULL && binary->module != NULL &&
-                      (binary->state == PSC_SYMBOLS_FOUND || binary->state == PSC_SYMBOLS_UNCHECKED);
         lookup.module = &symbols->modules[module];
-        lookup.binary = usable ? binary : NULL;
+        lookup.binary = is_usable(binary) ? binary : NULL;
     } else {
         lookup.made = find_made(symbols, address - 1);
     }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/wire/trace.h"
+#include "tools/program.h"
 
 /* ---- traces ----------------------------------------------------------------------------------------------------- */
 
@@ -105,74 +106,22 @@ void psc_outcome_find(struct psc_outcome *outcome, const char *out, uint64_t sin
 
 /* ---- programs that are not seen --------------------------------------------------------------------------------- */
 
-static bool is_file(const char *path) {
-    struct stat status;
-    return access(path, X_OK) == 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode);
-}
-
-static bool find_program(const char *command, char path[PATH_MAX]) {
-    if (strchr(command, '/') != NULL) {
-        snprintf(path, PATH_MAX, "%s", command);
-        return is_file(path);
-    }
-    const char *place = getenv("PATH");
-    while (place != NULL) {
-        size_t length = strcspn(place, ":");
-        snprintf(path, PATH_MAX, "%.*s/%s", length == 0 ? 1 : (int)length, length == 0 ? "." : place, command);
-        if (is_file(path)) {
-            return true;
-        }
-        place = place[length] == ':' ? place + length + 1 : NULL;
-    }
-    return false;
-}
-
-/* The program that runs a script, from its first line. False: the file is no script. */
-static bool script_interpreter(const char *start, char path[PATH_MAX]) {
-    if (strncmp(start, "#!", 2) != 0) {
-        return false;
-    }
-    start += 2 + strspn(start + 2, " \t");
-    snprintf(path, PATH_MAX, "%.*s", (int)strcspn(start, " \t\r\n"), start);
-    return true;
-}
-
-static bool read_at(int fd, void *buffer, size_t bytes, uint64_t offset) {
-    return offset <= INT64_MAX && pread(fd, buffer, bytes, (off_t)offset) == (ssize_t)bytes;
-}
-
-/* The path of the loader that the file asks for; empty if it asks for none. */
-static void read_loader(int fd, const ElfW(Ehdr) * header, char *loader, size_t bytes) {
-    loader[0] = '\0';
-    for (unsigned i = 0; i < header->e_phnum && header->e_phentsize == sizeof(ElfW(Phdr)); i++) {
-        ElfW(Phdr) segment;
-        if (!read_at(fd, &segment, sizeof(segment), header->e_phoff + (uint64_t)i * sizeof(segment))) {
-            return;
-        }
-        if (segment.p_type == PT_INTERP && segment.p_filesz < bytes &&
-            read_at(fd, loader, segment.p_filesz, segment.p_offset)) {
-            loader[segment.p_filesz] = '\0';
-            return;
-        }
-    }
-}
-
 static const char *why_not_elf(int fd) {
     ElfW(Ehdr) header;
     ElfW(Ehdr) own;
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    bool own_read = self >= 0 && read_at(self, &own, sizeof(own), 0);
+    bool own_read = self >= 0 && psc_program_read(self, &own, sizeof(own), 0);
     if (self >= 0) {
         close(self);
     }
-    if (!read_at(fd, &header, sizeof(header), 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+    if (!psc_program_read(fd, &header, sizeof(header), 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
         return "it is not an ELF program";
     }
     if (own_read && (header.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || header.e_machine != own.e_machine)) {
         return "it is a program for another kind of machine (such as 32 bit) than poolscope was built for";
     }
     char loader[256];
-    read_loader(fd, &header, loader, sizeof(loader));
+    psc_program_read_loader(fd, loader, sizeof(loader));
     if (loader[0] == '\0') {
         return "it is linked statically: no loader runs that would bring the library in";
     }
@@ -196,7 +145,7 @@ static const char *why_file(const char *path, int scripts_left) {
     char start[256] = "";
     char interpreter[PATH_MAX];
     const char *why;
-    if (pread(fd, start, sizeof(start) - 1, 0) > 0 && script_interpreter(start, interpreter)) {
+    if (pread(fd, start, sizeof(start) - 1, 0) > 0 && psc_program_interpreter(start, interpreter)) {
         why = scripts_left > 0 ? why_file(interpreter, scripts_left - 1) : NULL;
     } else if (gains_rights(fd)) {
         why = "it is set-user-ID, set-group-ID or has capabilities: the loader then ignores LD_PRELOAD";
@@ -209,7 +158,7 @@ static const char *why_file(const char *path, int scripts_left) {
 
 const char *psc_outcome_why_not_loaded(const char *command) {
     char path[PATH_MAX];
-    return find_program(command, path) ? why_file(path, 4) : NULL;
+    return psc_program_find(command, path) ? why_file(path, 4) : NULL;
 }
 
 const char *psc_outcome_why_nothing(const char *command) {

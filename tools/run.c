@@ -14,6 +14,7 @@
 
 #include "core/base/compiler.h"
 #include "core/base/option.h"
+#include "tools/apart.h"
 #include "tools/command.h"
 #include "tools/outcome.h"
 #include "tools/settings.h"
@@ -22,6 +23,8 @@
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND 127
 #define STATUS_SIGNAL 128
+
+#define APART "--apart="
 
 enum stage { STAGE_READY, STAGE_PREPARE, STAGE_EXEC };
 
@@ -34,6 +37,8 @@ struct word {
 
 struct run {
     struct psc_settings settings;
+    struct psc_apart apart;
+    char *apart_text; /* NULL: there is none */
     char **command;
     uint64_t start_ns;  /* CLOCK_REALTIME */
     bool own_directory; /* made for this run */
@@ -135,6 +140,37 @@ static bool choose_place(struct run *run, char handed[PATH_MAX]) {
     return format_path(out, "%s/%s", protected, given) && format_path(handed, "%s", out);
 }
 
+/* Beside the traces; where their names are a pattern in which a directory is one too, in the current directory. */
+static bool apart_path(const struct run *run, pid_t pid, char path[PATH_MAX]) {
+    char directory[PATH_MAX];
+    char here[PATH_MAX];
+    snprintf(directory, sizeof(directory), "%s", run->word.out);
+    if (!run->own_directory && psc_settings_names_files(run->settings.options.out)) {
+        *strrchr(directory, '/') = '\0';
+        if (strchr(directory, '%') != NULL) {
+            if (getcwd(here, sizeof(here)) == NULL) {
+                return false;
+            }
+            snprintf(directory, sizeof(directory), "%s", here);
+        }
+    }
+    return format_path(path, "%s/poolscope-%d.apart", directory, pid);
+}
+
+/* The rules of --apart go to a file that the program and all that it starts can read, wherever they go. */
+static bool hand_down_apart(struct run *run) {
+    char path[PATH_MAX];
+    char flag[PATH_MAX + 16];
+    if (run->apart_text == NULL) {
+        return true;
+    }
+    if (!apart_path(run, getpid(), path) || !psc_apart_write(path, run->apart_text)) {
+        return false;
+    }
+    snprintf(flag, sizeof(flag), "--apart=%s", path);
+    return psc_settings_take_flag(&run->settings, flag);
+}
+
 static void tell(int fd, struct word *word, enum stage stage, int error) {
     word->stage = stage;
     word->error = error;
@@ -146,7 +182,7 @@ static void tell(int fd, struct word *word, enum stage stage, int error) {
 _Noreturn static void become_program(struct run *run, int fd) {
     struct word *word = &run->word;
     char handed[PATH_MAX];
-    if (!choose_place(run, handed) || !psc_settings_apply(&run->settings, handed)) {
+    if (!choose_place(run, handed) || !hand_down_apart(run) || !psc_settings_apply(&run->settings, handed)) {
         tell(fd, word, STAGE_PREPARE, errno);
         _exit(STATUS_FAILED);
     }
@@ -295,6 +331,10 @@ static int supervise(struct run *run, pid_t child, int fd) {
     } else {
         say_not_started(run);
     }
+    char apart[PATH_MAX];
+    if (run->apart_text != NULL && run->word.stage == STAGE_EXEC && apart_path(run, child, apart)) {
+        unlink(apart);
+    }
     if (run->own_directory && run->word.stage != STAGE_PREPARE) {
         rmdir(run->word.out); /* goes only if it is empty */
     }
@@ -363,7 +403,7 @@ static int refuse(const char *argument) {
 }
 
 /* The index of CMD, or -1: `*status` is the end. */
-static int read_arguments(struct psc_settings *settings, int argc, char **argv, int *status) {
+static int read_arguments(struct run *run, int argc, char **argv, int *status) {
     int i = 1;
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--") == 0) {
@@ -374,7 +414,11 @@ static int read_arguments(struct psc_settings *settings, int argc, char **argv, 
             *status = print_help();
             return -1;
         }
-        if (!psc_settings_take_flag(settings, argv[i])) {
+        if (strncmp(argv[i], APART, strlen(APART)) == 0) {
+            if (!psc_apart_add(&run->apart, argv[i] + strlen(APART))) {
+                return -1;
+            }
+        } else if (!psc_settings_take_flag(&run->settings, argv[i])) {
             *status = refuse(argv[i]);
             return -1;
         }
@@ -387,18 +431,35 @@ static int read_arguments(struct psc_settings *settings, int argc, char **argv, 
     return -1;
 }
 
+/* False: said why on stderr. */
+static bool read_apart(struct run *run) {
+    if (run->apart.count == 0) {
+        return true;
+    }
+    if (run->settings.options.mode != PSC_MODE_EXACT) {
+        fputs("poolscope: --apart needs --mode=exact: else a block's site is not known before the block is made\n",
+              stderr);
+        return false;
+    }
+    run->apart_text = psc_apart_compile(&run->apart, run->command[0]);
+    return run->apart_text != NULL;
+}
+
 int psc_run_main(int argc, char **argv) {
     struct run run = {.command = NULL};
     int status = STATUS_FAILED;
     if (!psc_settings_init(&run.settings)) {
         return status;
     }
-    int first = read_arguments(&run.settings, argc, argv, &status);
-    if (first > 0 && psc_settings_find_library(&run.settings)) {
+    int first = read_arguments(&run, argc, argv, &status);
+    if (first > 0) {
         run.command = argv + first;
+    }
+    if (first > 0 && psc_settings_find_library(&run.settings) && read_apart(&run)) {
         run.own_directory = run.settings.options.out[0] == '\0';
         status = start(&run);
     }
     psc_settings_release(&run.settings);
+    free(run.apart_text);
     return status;
 }
