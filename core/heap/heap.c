@@ -51,19 +51,24 @@ static void *alloc_from_idle(uint32_t group, uint32_t class_index) {
     return p;
 }
 
-static void *alloc_slowly(uint32_t group, uint32_t class_index) {
-    struct psc_heap *heap = psc_heap_of_group(group);
+static void *alloc_slowly(struct psc_heap *heap, uint32_t group, uint32_t class_index) {
     return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(group, class_index);
+}
+
+static PSC_NOINLINE void *alloc_from_own(uint32_t class_index) {
+    struct psc_heap *heap = psc_heap_self;
+    return alloc_slowly(PSC_LIKELY(heap != &psc_heap_none) ? heap : psc_heap_of_group(0), 0, class_index);
 }
 
 static void *alloc_class(uint32_t class_index) {
     void *p;
-    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_slowly(0, class_index);
+    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_from_own(class_index);
 }
 
 static void *alloc_class_in(uint32_t group, uint32_t class_index) {
     void *p;
-    return psc_fast_alloc_class(psc_heap_of_group(group), class_index, &p) ? p : alloc_slowly(group, class_index);
+    struct psc_heap *heap = psc_heap_of_group(group);
+    return psc_fast_alloc_class(heap, class_index, &p) ? p : alloc_slowly(heap, group, class_index);
 }
 
 static void *alloc_span(size_t bytes, bool zeroed) {
