@@ -376,6 +376,9 @@ static void print_options(void) {
         if (option->unit != NULL && option->unit[0] != '\0') {
             value = "TIME";
         }
+        if (strcmp(option->name, "apart") == 0) {
+            value = "FUNCTION";
+        }
         bool is_out = strcmp(option->name, "out") == 0;
         snprintf(left, sizeof(left), "--%s=%s", option->name, value);
         printf("  %-22s %s [%s]\n", left, option->help,

@@ -28,7 +28,8 @@ enum psc_mode { PSC_MODE_EXACT, PSC_MODE_SAMPLE, PSC_MODE_OFF };
     NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")                   \
     CHOICE(events, 0, "off|on", "log every event beside the trace, for replay")                                        \
     NUMBER(events_limit, 4096, 1, 1 << 20, "", "largest size of that log, in MiB; what comes later is lost")           \
-    TEXT(apart, "", "in mode=exact: file of the sites whose blocks get pools of their own")                            \
+    TEXT(apart, "",                                                                                                    \
+         "pools of their own for the blocks of a function, or of TRACE:SITE; in POOLSCOPE, a file of such rules")      \
     CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
 
 #define PSC_OPTION_FIELD_CHOICE(name, initial, choices, help) uint32_t name;

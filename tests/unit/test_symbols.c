@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "report/demangle.h"
+#include "report/symbols_find.h"
 
 static char self_path[PATH_MAX];
 static struct psc_module self;
@@ -104,6 +105,61 @@ static enum psc_symbols_state state_of(const struct psc_module *module, char *na
     psc_symbols_close(symbols);
     return state;
 }
+
+struct cover {
+    uint64_t call;
+    bool met;
+};
+
+static void meet(void *context, uint64_t start, uint64_t end) {
+    struct cover *cover = context;
+    ck_assert_uint_lt(start, end);
+    cover->met |= cover->call >= start && cover->call < end;
+}
+
+/* Whether one of the ranges of that name holds the call in psc_test_outer; *count: of all of them. */
+static bool covers(const struct psc_module *module, const char *name, size_t *count) {
+    struct cover cover = {.call = (uint64_t)psc_test_outer() - self.bias - 1};
+    struct psc_symbols *symbols = psc_symbols_open(module, 1);
+    *count = psc_symbols_find_function(symbols, 0, name, meet, &cover);
+    psc_symbols_close(symbols);
+    return cover.met;
+}
+
+START_TEST(functions_are_found_by_name) {
+    static const char *const here[] = {"psc_test_outer", "inner_call"};
+    static const char *const elsewhere[] = {"psc_test_capture", "main"};
+    static const char *const nowhere[] = {"psc_test_oute", "psc_test_outer_", "psc_test_outer()", "", "::", "(", "~"};
+    size_t count;
+    for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++) {
+        ck_assert(covers(&self, here[i], &count));
+    }
+    for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++) {
+        ck_assert(!covers(&self, elsewhere[i], &count));
+        ck_assert_uint_gt(count, 0);
+    }
+    for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
+        covers(&self, nowhere[i], &count);
+        ck_assert_uint_eq(count, 0);
+    }
+    struct psc_module other = self;
+    other.build_id[0] ^= 1;
+    ck_assert(self.build_id_bytes == 0 || !covers(&other, here[0], &count));
+}
+END_TEST
+
+START_TEST(files_are_described) {
+    struct psc_module module;
+    size_t count;
+    ck_assert(psc_symbols_describe_file(self_path, &module));
+    ck_assert_uint_eq(module.build_id_bytes, self.build_id_bytes);
+    ck_assert_mem_eq(module.build_id, self.build_id, self.build_id_bytes);
+    ck_assert(covers(&module, "psc_test_outer", &count));
+    ck_assert(!psc_symbols_describe_file("/etc/passwd", &module));
+    ck_assert(!psc_symbols_describe_file("/nowhere", &module));
+    ck_assert(!psc_symbols_describe_file("/", &module));
+}
+END_TEST
 
 START_TEST(inlined_frames_come_first) {
     struct psc_symbols *symbols = psc_symbols_open(&self, 1);
@@ -220,6 +276,8 @@ START_TEST(damaged_files_give_an_answer) {
     char name[256];
     struct stat status;
     struct psc_module module = self;
+    struct psc_module described;
+    size_t count;
     uint64_t state = 88172645463325252u;
     int fd = open(self_path, O_RDONLY);
     ck_assert_int_eq(fstat(fd, &status), 0);
@@ -236,6 +294,8 @@ START_TEST(damaged_files_give_an_answer) {
             damaged[sizeof(ElfW(Ehdr)) / 2 + next_random(&state) % (span - 64)] = (unsigned char)next_random(&state);
         }
         write_file(module.path, damaged, round % 3 == 0 ? next_random(&state) % length : length);
+        psc_symbols_describe_file(module.path, &described);
+        covers(&module, "inner_call", &count);
         state_of(&module, name, sizeof(name));
         ck_assert_int_gt(strlen(name), 0);
     }
@@ -297,6 +357,8 @@ int main(void) {
     TCase *tests = tcase_create("symbols");
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, functions_are_found_by_name);
+    tcase_add_test(tests, files_are_described);
     tcase_add_test(tests, inlined_frames_come_first);
     tcase_add_test(tests, asked_again_gives_the_same_frames);
     tcase_add_test(tests, without_a_module_the_address_stands);
