@@ -1,6 +1,6 @@
 /* Programs that some of their own functions make fragment, or seem to. What lasts is made among what passes:
  *
- *   server     two threads answer requests in bursts; each thousandth answer, and more and more, goes to a cache
+ *   server     two threads answer requests in bursts; each fiftieth leaves an entry in a cache
  *   fork       the same in a forked child; the parent has a burst of its own before that
  *   shift N    200,000 blocks of 100 bytes, of which N are replaced by blocks of 200, in no order
  */
@@ -12,7 +12,7 @@
 #include "tests/victims/expect.h"
 
 #define THREADS 2
-#define BURSTS 12
+#define BURSTS 8
 #define REQUESTS 20000
 #define CACHE 6000
 #define BLOCKS 200000
