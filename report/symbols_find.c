@@ -171,7 +171,7 @@ bool psc_symbols_describe_file(const char *path, struct psc_module *module) {
     bool readable = elf != NULL && elf_kind(elf) == ELF_K_ELF;
     ssize_t length = readable ? dwelf_elf_gnu_build_id(elf, &bits) : 0;
     *module = (struct psc_module){.end = UINT64_MAX, .path = path};
-    if (length > 0) { /* of one that is longer, a trace keeps none, but the first bytes tell it too */
+    if (length > 0) { /* one that is longer is cut, as in a trace: linkers make none */
         module->build_id_bytes =
             (uint32_t)((size_t)length < sizeof(module->build_id) ? (size_t)length : sizeof(module->build_id));
         memcpy(module->build_id, bits, module->build_id_bytes);

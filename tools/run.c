@@ -296,22 +296,24 @@ static void say_nothing_recorded(const struct run *run) {
     fprintf(stderr, "poolscope: nothing was recorded of %s: %s\n", run->command[0], why);
 }
 
-static void say_outcome(const struct run *run) {
+/* True if there is something to report on. */
+static bool say_outcome(const struct run *run) {
     const char *out = run->word.out;
     struct psc_outcome outcome;
     psc_outcome_find(&outcome, out, run->own_directory ? 0 : run->start_ns);
     if (outcome.traces == 0) {
         say_nothing_recorded(run);
-        return;
+        return false;
     }
     if (outcome.passive == outcome.traces) {
         fprintf(stderr, "poolscope: nothing was recorded of %s: it brings its own malloc\n", run->command[0]);
-        return;
+        return true;
     }
     char words[4 * PATH_MAX];
     const char *shown = quoted(run->own_directory ? strrchr(out, '/') + 1 : outcome.place, words);
     fprintf(stderr, "poolscope: %u trace%s in %s; next: %s report %s\n", outcome.traces, outcome.traces == 1 ? "" : "s",
             shown, psc_command_self(), shown);
+    return true;
 }
 
 static void say_not_started(const struct run *run) {
@@ -326,13 +328,14 @@ static int supervise(struct run *run, pid_t child, int fd) {
     listen_to_child(fd, &run->word);
     close(fd);
     int status = wait_for(child);
+    bool recorded = false;
     if (run->word.stage == STAGE_READY) {
-        say_outcome(run);
+        recorded = say_outcome(run);
     } else {
         say_not_started(run);
     }
     char apart[PATH_MAX];
-    if (run->apart_text != NULL && run->word.stage == STAGE_EXEC && apart_path(run, child, apart)) {
+    if (!recorded && run->apart_text != NULL && run->word.stage != STAGE_PREPARE && apart_path(run, child, apart)) {
         unlink(apart);
     }
     if (run->own_directory && run->word.stage != STAGE_PREPARE) {

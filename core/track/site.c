@@ -156,7 +156,9 @@ uint32_t psc_track_site_intern(struct psc_track_thread *thread, uint64_t hash) {
 bool psc_track_site_begin(void) {
     uint32_t id;
     frames_left = 0;
-    psc_track_apart_reset();
+    if (psc_track.apart) {
+        psc_track_apart_reset();
+    }
     sites = make_index(INDEX_ENTRIES_FIRST);
     if (sites == NULL || psc_track_table_add(PSC_CHUNK_SITES, &id) == NULL) { /* PSC_SITE_NONE */
         return false;

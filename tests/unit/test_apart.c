@@ -272,14 +272,14 @@ END_TEST
 /* ---- files that cannot be ---------------------------------------------------------------------------------------- */
 
 static const char *const refused[] = {
-    "range 0 1 2\n",                         /* no module, no group */
-    "module - /a\nrange 0 1 2\n",            /* no group */
-    "module - /a\ngroup g\nrange 1 1 2\n",   /* no such module */
-    "module - /a\ngroup g\nrange 0 1\n",     /* no end */
-    "module - /a\ngroup g\nrange 0 1 2 3\n", /* too many words */
-    "module - /a\ngroup g\nrange 0 0x1 2\n", /* no number */
-    "module - /a\ngroup g\nrange 0 1 " /* more than 64 bits */ "10000000000000000\n",
-    "module abc /a\n", /* half a byte */
+    "range 0 1 2\n",                                       /* no module, no group */
+    "module - /a\nrange 0 1 2\n",                          /* no group */
+    "module - /a\ngroup g\nrange 1 1 2\n",                 /* no such module */
+    "module - /a\ngroup g\nrange 0 1\n",                   /* no end */
+    "module - /a\ngroup g\nrange 0 1 2 3\n",               /* too many words */
+    "module - /a\ngroup g\nrange 0 0x1 2\n",               /* no number */
+    "module - /a\ngroup g\nrange 0 1 10000000000000000\n", /* more than 64 bits */
+    "module abc /a\n",                                     /* half a byte */
     "module xy /a\n",
     "module 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0011223344 /a\n",
     "frame -\n", /* of no stack */
