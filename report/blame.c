@@ -228,6 +228,7 @@ void psc_load_blame_finish(struct psc_load *load) {
     round_all(load);
     psc_blame_apart(load);
     psc_blame_pairs(load);
+    psc_blame_together(load);
     free(blame->shares);
     free(blame->holders);
     free(blame->pieces);

@@ -51,6 +51,10 @@
  * of a site of which too many blocks still live to say, the median of what they have reached. saving = committed of
  * those sparse pools in which only these two have blocks - what these blocks take apart.
  *
+ * Together. Of the same sites, a set S of at most PSC_TOGETHER_MAX: saving(S) = committed of the pools in which only
+ * sites of S have blocks - what the pinning blocks of S take apart, each site in pools of its own. S begins empty, and as
+ * long as that raises saving(S), the sites of the pools with which it is highest join it.
+ *
  * Of a sampled trace nothing of this is known but an estimate of the pools' shares (report/samples.c). */
 #ifndef PSC_REPORT_BLAME_H
 #define PSC_REPORT_BLAME_H

@@ -25,30 +25,40 @@ struct pairs {
 
 /* ---- the sites ------------------------------------------------------------------------------------------------- */
 
-static void consider(struct pairs *pairs, uint32_t id) {
-    const struct psc_site *sites = pairs->load->model->sites;
-    uint32_t at = pairs->count;
-    while (at > 0 && sites[pairs->sites[at - 1]].pinned_bytes < sites[id].pinned_bytes) {
+/* Puts it where it belongs in the list of those that pin most. */
+static uint32_t consider(const struct psc_model *model, uint32_t *ids, uint32_t count, uint32_t id) {
+    const struct psc_site *sites = model->sites;
+    uint32_t at = count;
+    while (at > 0 && sites[ids[at - 1]].pinned_bytes < sites[id].pinned_bytes) {
         at--;
     }
     if (at == PSC_PAIR_SITES) {
-        return;
+        return count;
     }
-    pairs->count += pairs->count < PSC_PAIR_SITES;
-    for (uint32_t i = pairs->count - 1; i > at; i--) {
-        pairs->sites[i] = pairs->sites[i - 1];
+    count += count < PSC_PAIR_SITES;
+    for (uint32_t i = count - 1; i > at; i--) {
+        ids[i] = ids[i - 1];
     }
-    pairs->sites[at] = id;
+    ids[at] = id;
+    return count;
+}
+
+uint32_t psc_blame_most_pinning(const struct psc_model *model, uint32_t *ids) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < model->site_count; i++) {
+        if (i != PSC_SITE_UNKNOWN && model->sites[i].pinned_bytes != 0) {
+            count = consider(model, ids, count, i);
+        }
+    }
+    return count;
 }
 
 static void choose_sites(struct pairs *pairs) {
     const struct psc_model *model = pairs->load->model;
     for (uint32_t i = 0; i < model->site_count; i++) {
         pairs->ranks[i] = NOT_CONSIDERED;
-        if (i != PSC_SITE_UNKNOWN && model->sites[i].pinned_bytes != 0) {
-            consider(pairs, i);
-        }
     }
+    pairs->count = psc_blame_most_pinning(model, pairs->sites);
     for (uint32_t i = 0; i < pairs->count; i++) {
         pairs->ranks[pairs->sites[i]] = (uint8_t)i;
     }

@@ -52,5 +52,9 @@ void psc_blame_ranges(struct psc_load *load);
 void psc_blame_apart(struct psc_load *load);
 /* model->pairs. After all other figures of sites. */
 void psc_blame_pairs(struct psc_load *load);
+/* model->together. After all figures of sites. */
+void psc_blame_together(struct psc_load *load);
+/* The PSC_PAIR_SITES sites that pin most, most first; returns how many there are. */
+uint32_t psc_blame_most_pinning(const struct psc_model *model, uint32_t *ids);
 
 #endif

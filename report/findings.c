@@ -234,6 +234,47 @@ static enum psc_finding_kind judge(const struct psc_model *model, const struct p
     return site->sole_bytes >= site->pinned_bytes / 2 ? PSC_FINDING_SCATTERED : PSC_FINDING_SHARED;
 }
 
+/* Worth telling of where the sites one by one bring back much less. */
+static bool is_together(const struct psc_model *model) {
+    const struct psc_together *together = &model->together;
+    uint64_t alone = 0;
+    for (uint32_t i = 0; i < together->site_count; i++) {
+        alone += model->sites[together->sites[i]].saving_bytes;
+    }
+    return together->site_count > 2 && is_worth(model, together->saving_bytes) &&
+           alone < together->saving_bytes - together->saving_bytes / 4;
+}
+
+static bool is_one_of_them(const struct psc_model *model, uint32_t id) {
+    for (uint32_t i = 0; is_together(model) && i < model->together.site_count; i++) {
+        if (model->together.sites[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_together(struct psc_model *model, struct psc_findings *findings) {
+    const struct psc_together *together = &model->together;
+    struct name names = {""}, rules = {""};
+    if (!is_together(model)) {
+        return;
+    }
+    for (uint32_t i = 0; i < together->site_count; i++) {
+        const char *joint = i == 0 ? "" : i + 1 < together->site_count ? ", " : " and ";
+        size_t at = strlen(names.s);
+        snprintf(names.s + at, sizeof(names.s) - at, "%s%.120s", joint, name_of(model, together->sites[i]).s);
+        at = strlen(rules.s);
+        snprintf(rules.s + at, sizeof(rules.s) - at, " --apart=%.120s", rule_of(model, together->sites[i]).s);
+    }
+    add(findings, PSC_FINDING_TOGETHER, together->saving_bytes, together->sites[0],
+        "%s together keep %s pools (%s) from going back, in which no other site has a block; in pools of its own for "
+        "each "
+        "of them all their blocks would take %s, and %s would go back. To try it: poolscope run%s.",
+        names.s, COUNT(together->pools), BYTES(together->committed_bytes), BYTES(together->apart_bytes),
+        BYTES(together->saving_bytes), rules.s);
+}
+
 static void find_pinned(struct psc_model *model, struct psc_findings *findings) {
     struct shared shared = {.count = 0};
     size_t scattered = 0;
@@ -247,7 +288,7 @@ static void find_pinned(struct psc_model *model, struct psc_findings *findings) 
             find_pinned_by_sample(model, site, findings);
         } else if (kind == PSC_FINDING_APART) {
             find_apart(model, site, findings);
-        } else if (kind == PSC_FINDING_SHARED && !is_in_pair(model, site->id)) {
+        } else if (kind == PSC_FINDING_SHARED && !is_in_pair(model, site->id) && !is_one_of_them(model, site->id)) {
             count_shared(site, &shared);
         } else if (kind == PSC_FINDING_SCATTERED && is_worth(model, site->sole_bytes) && is_sparse(site) &&
                    scattered++ < SCATTERED_SHOWN) {
@@ -387,6 +428,7 @@ static void find_temporary(struct psc_model *model, struct psc_findings *finding
 void psc_findings_make(struct psc_model *model, struct psc_findings *findings) {
     *findings = (struct psc_findings){.count = 0};
     find_pinned(model, findings);
+    find_together(model, findings);
     find_pairs(model, findings);
     find_idle(model, findings);
     find_rounding(model, findings);
@@ -403,10 +445,10 @@ void psc_findings_release(struct psc_findings *findings) {
 }
 
 const char *psc_finding_kind_name(enum psc_finding_kind kind) {
-    static const char *const names[] = {[PSC_FINDING_APART] = "apart",        [PSC_FINDING_SCATTERED] = "scattered",
-                                        [PSC_FINDING_SHARED] = "shared",      [PSC_FINDING_PINNED] = "pinned",
-                                        [PSC_FINDING_PAIR] = "pair",          [PSC_FINDING_IDLE] = "idle",
-                                        [PSC_FINDING_ROUNDING] = "rounding",  [PSC_FINDING_PEAK] = "peak",
-                                        [PSC_FINDING_TEMPORARY] = "temporary"};
+    static const char *const names[] = {
+        [PSC_FINDING_APART] = "apart",        [PSC_FINDING_SCATTERED] = "scattered", [PSC_FINDING_SHARED] = "shared",
+        [PSC_FINDING_TOGETHER] = "together",  [PSC_FINDING_PINNED] = "pinned",       [PSC_FINDING_PAIR] = "pair",
+        [PSC_FINDING_IDLE] = "idle",          [PSC_FINDING_ROUNDING] = "rounding",   [PSC_FINDING_PEAK] = "peak",
+        [PSC_FINDING_TEMPORARY] = "temporary"};
     return names[kind];
 }

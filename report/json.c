@@ -434,6 +434,20 @@ static void emit_pairs(struct psc_emit *emit, const struct psc_model *model) {
     psc_emit_close(emit, '[');
 }
 
+static void emit_together(struct psc_emit *emit, const struct psc_together *together) {
+    psc_emit_open(emit, "together", '{');
+    psc_emit_open(emit, "sites", '[');
+    for (uint32_t i = 0; i < together->site_count; i++) {
+        psc_emit_number(emit, NULL, together->sites[i]);
+    }
+    psc_emit_close(emit, '[');
+    psc_emit_number(emit, "pools", together->pools);
+    psc_emit_number(emit, "committed_bytes", together->committed_bytes);
+    psc_emit_number(emit, "apart_bytes", together->apart_bytes);
+    psc_emit_number(emit, "saving_bytes", together->saving_bytes);
+    psc_emit_close(emit, '{');
+}
+
 static void emit_findings(struct psc_emit *emit, struct psc_model *model) {
     struct psc_findings findings;
     psc_findings_make(model, &findings);
@@ -479,6 +493,7 @@ void psc_json_write_many(struct psc_model *model, const struct psc_tree *tree, F
     emit_rest(&emit, model, chosen);
     emit_not_sampled(&emit, &model->not_sampled);
     emit_pairs(&emit, model);
+    emit_together(&emit, &model->together);
     emit_findings(&emit, model);
     emit_snapshots(&emit, model);
     emit_notes(&emit, model, "warnings", true);

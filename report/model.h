@@ -225,6 +225,18 @@ struct psc_site {
     size_t frame_count;
 };
 
+#define PSC_TOGETHER_MAX 7 /* as many as the allocator can give pools of their own */
+
+/* The sites that keep pools from going back which none of them keeps alone; none in a sampled trace. */
+struct psc_together {
+    uint32_t sites[PSC_TOGETHER_MAX]; /* the one that pins most first */
+    uint32_t site_count;
+    uint64_t pools; /* in which no other site has a block */
+    uint64_t committed_bytes;
+    uint64_t apart_bytes;  /* what all their pinning blocks would take in pools of their own */
+    uint64_t saving_bytes; /* the difference */
+};
+
 /* Two sites with blocks in the same sparse pools: see report/blame.h. */
 struct psc_pair {
     uint32_t sites[2]; /* the one that pins more, first */
@@ -346,6 +358,7 @@ struct psc_model {
     size_t by_pinned_count;
     uint32_t *by_peak; /* ids of sites with live bytes at the peak, most first */
     size_t by_peak_count;
+    struct psc_together together;
     struct psc_pair *pairs; /* of most weight first */
     size_t pair_count;
     struct psc_pool *pools;
