@@ -1,6 +1,7 @@
 /* What a site holds alone, and what pools of its own would take and give: report/blame.h has the formulas. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/array.h"
 #include "report/blame_part.h"
@@ -126,15 +127,10 @@ static void make_cells(struct apart *apart) {
 
 /* ---- whose the free places were ---------------------------------------------------------------------------------- */
 
-/* Bucket 0 begins at 0; bucket k spans [2^(k+8), 2^(k+9)). Of each the middle. */
 static double freed_age(const struct psc_load *load, size_t site) {
-    const struct psc_lifetime *lifetime = &load->lifetimes[site];
-    double sum = 0;
-    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
-        double middle = k == 0 ? PSC_TAG_BIRTH_UNIT / 2 : ldexp(1.5, (int)k + 8);
-        sum += (double)lifetime->freed[k] * middle;
-    }
-    return sum;
+    struct psc_lifetime freed = load->model->lifetimes[site];
+    memset(freed.alive, 0, sizeof(freed.alive));
+    return psc_lifetime_sum(&freed);
 }
 
 static uint32_t class_of_size(const struct psc_model *model, uint64_t bytes) {

@@ -118,17 +118,28 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+static void add_ages(struct psc_age_sums *sums, const struct psc_age_sums *more) {
+    sums->count += more->count;
+    sums->places += more->places;
+    sums->squares += more->squares;
+}
+
+/* The ages that blocks have reached, as if they had died now. */
+static uint64_t median_reached(struct psc_lifetime lifetime) {
+    struct psc_survival_point points[PSC_SURVIVAL_POINTS];
+    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
+        add_ages(&lifetime.freed[k], &lifetime.alive[k]);
+        lifetime.alive[k] = (struct psc_age_sums){.count = 0};
+    }
+    return psc_survival_quantile(points, psc_lifetime_curve(&lifetime, 1, points), 0.5);
+}
+
 /* The median; of a site that has too many live blocks, that of what its blocks have reached. Quantiles are spread over
  * buckets, of which the last may end behind the clock. */
 static uint64_t lifetime_of(const struct psc_load *load, uint32_t site, bool *at_least) {
     uint64_t median = load->model->sites[site].lifetime_p50;
-    struct psc_lifetime reached = load->lifetimes[site];
     *at_least = median == PSC_LIFETIME_UNKNOWN;
-    for (unsigned k = 0; *at_least && k < PSC_AGE_BUCKETS; k++) {
-        reached.freed[k] += reached.alive[k];
-        reached.alive[k] = 0;
-    }
-    return smaller(*at_least ? psc_lifetime_quantile(&reached, 0.5) : median, load->clock_bytes);
+    return smaller(*at_least ? median_reached(load->model->lifetimes[site]) : median, load->clock_bytes);
 }
 
 static double difference(const struct psc_pair *pair) {

@@ -25,6 +25,15 @@ static double variance_of(struct psc_load *load, const struct psc_wire_row *row)
     return (double)row->alloc_bytes * (double)row->alloc_bytes;
 }
 
+static void add_ages(const struct psc_wire_row *row, const struct psc_wire_places *places,
+                     struct psc_lifetime *lifetime) {
+    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
+        lifetime->freed[k].count += row->ages[k];
+        lifetime->freed[k].places += places[k].sum;
+        lifetime->freed[k].squares += places[k].squares;
+    }
+}
+
 /* Sums are taken modulo 2^64: a row whose blocks were freed elsewhere is "negative". */
 static void add_row(struct psc_load *load, const struct psc_wire_row *row, struct psc_site *site) {
     uint64_t live_count = row->alloc_count - row->free_count;
@@ -39,10 +48,6 @@ static void add_row(struct psc_load *load, const struct psc_wire_row *row, struc
     site->alloc_bytes_variance += variance_of(load, row);
     site->peak_live_count += changed_since ? row->at_peak_count : live_count;
     site->peak_live_bytes += changed_since ? row->at_peak_bytes : live_bytes;
-    struct psc_lifetime *lifetime = &load->lifetimes[site->id];
-    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
-        lifetime->freed[k] += row->ages[k];
-    }
 }
 
 static bool is_blank(const struct psc_wire_row *row) {
@@ -58,6 +63,7 @@ static void book_chunk(struct psc_load *load, const struct psc_load_chunk *chunk
                 uint32_t id = site_of_row(load, (uint64_t)book->first_site + i, chunk->offset + at);
                 load->model->sites[id].id = id;
                 add_row(load, &book->rows[i], &load->model->sites[id]);
+                add_ages(&book->rows[i], book->places[i], &load->model->lifetimes[id]);
             }
         }
     }
@@ -96,7 +102,7 @@ static void close_books(struct psc_load *load) {
 
 void psc_load_books(struct psc_load *load) {
     psc_load_samples_begin(load);
-    load->lifetimes = psc_array_new(load->model->site_count, sizeof(*load->lifetimes));
+    load->model->lifetimes = psc_array_new(load->model->site_count, sizeof(struct psc_lifetime));
     psc_load_chunks(load, PSC_CHUNK_BOOKS, UINT32_MAX, book_chunk);
     close_books(load);
     uint64_t counted = load->header->counters.clock_bytes;

@@ -91,9 +91,13 @@ static double weight_of(const struct psc_load_extents *extents) {
                                  : psc_sample_weight(extents->wire->block_bytes, load->model->sampling.interval_bytes);
 }
 
-static void count_alive(struct psc_load *load, uint32_t site, uint64_t tag, uint64_t blocks) {
-    uint32_t *alive = &load->lifetimes[site].alive[psc_age_bucket(age_of_tag(load, tag))];
-    *alive = blocks < UINT32_MAX - *alive ? *alive + (uint32_t)blocks : UINT32_MAX;
+static void count_alive(struct psc_load *load, uint32_t site, uint64_t tag, double weight) {
+    uint64_t age = age_of_tag(load, tag);
+    double place = psc_age_place(age) / 0x1p32;
+    struct psc_age_sums *alive = &load->model->lifetimes[site].alive[psc_age_bucket(age)];
+    alive->count += weight;
+    alive->places += weight * place;
+    alive->squares += weight * place * place;
 }
 
 /* Counts the set tag of block `index`; returns the bytes requested. */
@@ -108,7 +112,7 @@ static uint64_t take_tag(struct psc_load_extents *extents, uint32_t index) {
     site->tagged_bytes += requested;
     site->internal_bytes += extents->wire->block_bytes - requested;
     double weight = weight_of(extents);
-    count_alive(load, id, tag, psc_estimate_round(weight));
+    count_alive(load, id, tag, weight);
     count_size(load->model, requested, weight);
     extents->tally.requested_bytes[extents->tally.spot_count] = requested;
     tally_add(&extents->tally, id, index);
@@ -233,6 +237,23 @@ static void take_samples(struct psc_load_extents *extents, const struct psc_pool
     }
 }
 
+static void count_ages(struct psc_load_extents *extents, const struct psc_pool *pool) {
+    struct psc_load *load = extents->load;
+    double weight = weight_of(extents), share = weight * (double)pool->pinned_bytes / (double)psc_pool_live(pool);
+    uint32_t tenth = psc_pool_tenth(pool);
+    for (uint32_t i = 0, taken = 0; taken < pool->tagged; i++) {
+        uint64_t tag = extents->tags[i];
+        if (tag != 0) {
+            struct psc_age_cell *cell = &load->model->age_occupancy[psc_age_bucket(age_of_tag(load, tag))][tenth];
+            uint64_t slack = psc_tag_slack(tag);
+            cell->blocks += weight;
+            cell->bytes += slack < pool->block_bytes ? weight * (double)(pool->block_bytes - slack) : 0;
+            cell->pinned_bytes += share;
+            taken++;
+        }
+    }
+}
+
 static void take_pool(struct psc_load_extents *extents) {
     struct psc_load *load = extents->load;
     struct psc_model *model = load->model;
@@ -258,6 +279,7 @@ static void take_pool(struct psc_load_extents *extents) {
         psc_load_blame_pool(load, &pool, &held);
         count_pool(model, &pool);
     }
+    count_ages(extents, &pool);
     model->pools = psc_array_reserve(model->pools, model->pool_count + 1, &load->pool_capacity, sizeof(*model->pools));
     model->pools[model->pool_count++] = pool;
 }

@@ -28,7 +28,6 @@ struct psc_load {
     struct psc_model *model;
     struct psc_trace *trace;
     struct psc_wire_header *header; /* the trace's */
-    struct psc_lifetime *lifetimes; /* per site */
     struct psc_load_extents *extents;
     struct psc_load_samples *samples; /* NULL: the trace is not sampled */
     struct psc_load_blame *blame;     /* NULL: it is, or all is charged */

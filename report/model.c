@@ -144,15 +144,15 @@ static void set_exact_ranges(struct psc_model *model) {
     }
 }
 
-static void find_lifetimes(struct psc_load *load) {
-    for (size_t i = 0; i < load->model->site_count; i++) {
-        struct psc_site *site = &load->model->sites[i];
-        const struct psc_lifetime *lifetime = &load->lifetimes[i];
-        bool used = psc_site_is_used(site);
-        site->lifetime_sum = psc_lifetime_sum(lifetime);
-        site->lifetime_p50 = used ? psc_lifetime_quantile(lifetime, 0.5) : PSC_LIFETIME_UNKNOWN;
-        site->lifetime_p90 = used ? psc_lifetime_quantile(lifetime, 0.9) : PSC_LIFETIME_UNKNOWN;
-        site->lifetime_p99 = used ? psc_lifetime_quantile(lifetime, 0.99) : PSC_LIFETIME_UNKNOWN;
+static void find_lifetimes(struct psc_model *model) {
+    struct psc_survival_point points[PSC_SURVIVAL_POINTS];
+    for (size_t i = 0; i < model->site_count; i++) {
+        struct psc_site *site = &model->sites[i];
+        size_t count = psc_site_is_used(site) ? psc_lifetime_curve(&model->lifetimes[i], 1, points) : 0;
+        site->lifetime_sum = psc_lifetime_sum(&model->lifetimes[i]);
+        site->lifetime_p50 = psc_survival_quantile(points, count, 0.5);
+        site->lifetime_p90 = psc_survival_quantile(points, count, 0.9);
+        site->lifetime_p99 = psc_survival_quantile(points, count, 0.99);
     }
 }
 
@@ -247,7 +247,7 @@ static void fill(struct psc_load *load) {
     sum_fragmentation(model, load->cached_bytes);
     sum_totals(load);
     find_realised(model);
-    find_lifetimes(load);
+    find_lifetimes(model);
     psc_load_blame_finish(load);
     psc_load_history(load);
     if (!psc_model_is_sampled(model)) {
@@ -266,7 +266,6 @@ static struct psc_model *build(struct psc_trace *trace, const char *path) {
     load.model->store = psc_array_new(1, sizeof(*load.model->store));
     load.model->path = path;
     fill(&load);
-    free(load.lifetimes);
     free(load.modules_known);
     free(load.frame_chunks);
     psc_trace_close(trace);
@@ -308,7 +307,7 @@ void psc_model_close(struct psc_model *model) {
     }
     void *const arrays[] = {model->process.argv, model->modules, model->sites,   model->by_live, model->by_pinned,
                             model->pairs,        model->pools,   model->larges,  model->arenas,  model->threads,
-                            model->snapshots,    model->notes,   model->by_peak, model->maps};
+                            model->snapshots,    model->notes,   model->by_peak, model->maps,    model->lifetimes};
     for (size_t i = 0; i < PSC_COUNT_OF(arrays); i++) {
         free(arrays[i]);
     }

@@ -19,6 +19,7 @@
 #include "core/wire/options.h"
 #include "core/wire/trace.h"
 
+struct psc_lifetime; /* report/lifetime.h */
 struct psc_symbols;
 
 #define PSC_MODEL_PAGE_BYTES 4096u
@@ -262,6 +263,17 @@ struct psc_pool {
     uint64_t lasting_bytes; /* part of pinned_bytes: free in it all the time, see struct psc_walks */
 };
 
+static inline uint64_t psc_pool_live(const struct psc_pool *pool) {
+    return (uint64_t)pool->tagged + pool->untagged;
+}
+
+/* 0: empty; k: occupancy in ((k-1)/10, k/10] */
+static inline uint32_t psc_pool_tenth(const struct psc_pool *pool) {
+    uint64_t capacity = pool->capacity == 0 ? 1 : pool->capacity;
+    uint64_t bin = (psc_pool_live(pool) * 10 + capacity - 1) / capacity;
+    return bin < PSC_OCCUPANCY_BINS ? (uint32_t)bin : PSC_OCCUPANCY_BINS - 1;
+}
+
 struct psc_large {
     uint64_t base;
     uint64_t block_bytes; /* as mapped */
@@ -330,6 +342,15 @@ static inline uint64_t psc_size_bucket_start(uint32_t bucket) {
     return bucket < 4 ? bucket : bucket < 8 ? 4 : (uint64_t)(4 + bucket % 4) << (bucket / 4 - 2);
 }
 
+/* Live blocks of pools that have a tag, by age (psc_age_bucket) and by occupancy of their pool (as in
+ * psc_wire_snapshot), and what is pinned in those pools in equal shares for all live blocks, whatever their age. Figures
+ * of a sampled trace are estimates. */
+struct psc_age_cell {
+    double blocks;
+    double bytes; /* requested */
+    double pinned_bytes;
+};
+
 /* Something that the reader of the report should know. A warning says that the trace is damaged and where. */
 struct psc_note {
     bool warning;
@@ -352,7 +373,8 @@ struct psc_model {
     size_t module_count;
     struct psc_site *sites; /* index = id; ids that were never used have all figures 0 */
     size_t site_count;
-    uint32_t *by_live; /* ids of sites with live bytes, most first */
+    struct psc_lifetime *lifetimes; /* of the sites, by id */
+    uint32_t *by_live;              /* ids of sites with live bytes, most first */
     size_t by_live_count;
     uint32_t *by_pinned; /* ids of sites with pinned bytes, most first */
     size_t by_pinned_count;
@@ -375,6 +397,7 @@ struct psc_model {
     size_t map_count;
     struct psc_walks walks;
     struct psc_size_bucket sizes[PSC_SIZE_BUCKETS];
+    struct psc_age_cell age_occupancy[PSC_AGE_BUCKETS][PSC_OCCUPANCY_BINS];
     struct psc_note *notes;
     size_t note_count;
     struct psc_symbols *symbols;   /* opened by the first psc_model_symbolize */

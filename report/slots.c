@@ -1,9 +1,5 @@
 #include "report/slots.h"
 
-static uint32_t live_blocks(const struct psc_pool *pool) {
-    return pool->tagged + pool->untagged;
-}
-
 /* A sampled trace has only the pools that had a sample; the last snapshot counted all. */
 static void count_pools_of_snapshot(const struct psc_model *model, uint64_t bins[PSC_OCCUPANCY_BINS]) {
     for (size_t i = 0; i < PSC_OCCUPANCY_BINS && model->snapshot_count != 0; i++) {
@@ -17,10 +13,7 @@ void psc_slots_count_pools(const struct psc_model *model, uint64_t bins[PSC_OCCU
         return;
     }
     for (size_t i = 0; i < model->pool_count; i++) {
-        uint64_t live = live_blocks(&model->pools[i]);
-        uint64_t capacity = model->pools[i].capacity == 0 ? 1 : model->pools[i].capacity;
-        uint64_t bin = (live * 10 + capacity - 1) / capacity;
-        bins[bin < PSC_OCCUPANCY_BINS ? bin : PSC_OCCUPANCY_BINS - 1]++;
+        bins[psc_pool_tenth(&model->pools[i])]++;
     }
 }
 
@@ -30,9 +23,8 @@ static void fill_pool(const struct psc_model *model, const struct psc_arena *are
     uint64_t bytes = (uint64_t)pool->capacity * pool->block_bytes;
     uint64_t offset = pool->base - arena->base;
     uint64_t last = bytes == 0 ? offset : offset + bytes - 1;
-    uint32_t live = live_blocks(pool);
-    uint32_t capacity = pool->capacity == 0 ? 1 : pool->capacity;
-    uint64_t share = (uint64_t)live * 100 / capacity;
+    uint64_t live = psc_pool_live(pool);
+    uint64_t share = live * 100 / (pool->capacity == 0 ? 1 : pool->capacity);
     for (uint64_t slot = offset / model->slot_bytes; slot <= last / model->slot_bytes && slot < PSC_ARENA_SLOTS;
          slot++) {
         cells[slot].kind = live == 0 ? PSC_CELL_EMPTY : PSC_CELL_POOL;

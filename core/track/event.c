@@ -96,13 +96,15 @@ PSC_INLINE bool is_full(const struct psc_track_thread *thread) {
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
 
-PSC_INLINE struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32_t site) {
+PSC_INLINE struct psc_wire_book *find_book(struct psc_track_thread *thread, uint32_t site) {
     uint32_t number = site / PSC_BOOK_ROWS;
     struct psc_track_leaf *leaf = thread->leaves[number / PSC_TRACK_LEAF_BOOKS];
     struct psc_wire_book *book = leaf != NULL ? leaf->books[number % PSC_TRACK_LEAF_BOOKS] : NULL;
-    if (PSC_UNLIKELY(book == NULL)) {
-        book = psc_track_book_open(thread, site);
-    }
+    return PSC_LIKELY(book != NULL) ? book : psc_track_book_open(thread, site);
+}
+
+PSC_INLINE struct psc_wire_row *find_row(struct psc_track_thread *thread, uint32_t site) {
+    struct psc_wire_book *book = find_book(thread, site);
     return book != NULL ? &book->rows[site % PSC_BOOK_ROWS] : NULL;
 }
 
@@ -186,11 +188,31 @@ static double weight_of(uint64_t block_bytes) {
     return psc_sample_weight(block_bytes > 0 ? block_bytes : 1, psc_track.interval);
 }
 
-static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row, uint64_t tag,
-                                            uint32_t class_index, uint64_t block_bytes) {
+/* The age is asked for once: other threads move the clock. `places` are those of the row. */
+PSC_INLINE void add_age(struct psc_wire_row *row, struct psc_wire_places *places, uint64_t age) {
+    uint32_t bucket = psc_age_bucket(age);
+    uint32_t *count = &row->ages[bucket];
+    if (bucket != 0) {
+        uint32_t place = psc_age_place(age);
+        PSC_OWN_STEP(&places[bucket].sum, psc_age_round(place, *count));
+        PSC_OWN_STEP(&places[bucket].squares, psc_age_round(psc_age_square(place), *count));
+    }
+    PSC_OWN_STEP(count, 1);
+}
+
+static void add_age_of_sample(struct psc_wire_row *row, struct psc_wire_places *places, uint64_t age, double weight) {
+    uint32_t bucket = psc_age_bucket(age);
+    double place = psc_age_place(age) / 0x1p32;
+    PSC_OWN_STEP(&places[bucket].sum, (uint32_t)(weight * place + 0.5));
+    PSC_OWN_STEP(&places[bucket].squares, (uint32_t)(weight * place * place + 0.5));
+    PSC_OWN_STEP(&row->ages[bucket], (uint32_t)(weight + 0.5));
+}
+
+static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row,
+                                            struct psc_wire_places *places, uint64_t tag, uint32_t class_index,
+                                            uint64_t block_bytes) {
     double weight = weight_of(block_bytes);
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))];
-    PSC_STORE(age, *age + (uint32_t)(weight + 0.5));
+    add_age_of_sample(row, places, age_of(thread, tag), weight);
     add_free(thread, row, class_index,
              (struct worth){psc_sample_units(weight), psc_sample_bytes(weight, block_bytes - psc_tag_slack(tag))});
 }
@@ -198,19 +220,20 @@ static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, str
 /* The row that it was added to; NULL: no room. */
 PSC_INLINE struct psc_wire_row *record_free(struct psc_track_thread *thread, uint64_t tag, uint32_t class_index,
                                             uint64_t block_bytes) {
-    struct psc_wire_row *row = find_row(thread, psc_tag_site(tag));
-    if (PSC_UNLIKELY(row == NULL)) {
+    struct psc_wire_book *book = find_book(thread, psc_tag_site(tag));
+    if (PSC_UNLIKELY(book == NULL)) {
         return NULL;
     }
+    struct psc_wire_row *row = &book->rows[psc_tag_site(tag) % PSC_BOOK_ROWS];
+    struct psc_wire_places *places = book->places[psc_tag_site(tag) % PSC_BOOK_ROWS];
     class_index = class_row(class_index);
     if (PSC_UNLIKELY(psc_track.interval != 0)) {
         uint32_t saved = psc_float_begin();
-        add_free_of_sample(thread, row, tag, class_index, block_bytes);
+        add_free_of_sample(thread, row, places, tag, class_index, block_bytes);
         psc_float_end(saved);
         return row;
     }
-    uint32_t *age = &row->ages[psc_age_bucket(age_of(thread, tag))]; /* once: other threads move the clock */
-    PSC_OWN_STEP(age, 1);
+    add_age(row, places, age_of(thread, tag));
     add_free(thread, row, class_index, (struct worth){1, block_bytes - psc_tag_slack(tag)});
     return row;
 }

@@ -186,6 +186,25 @@ static inline uint32_t psc_age_bucket(uint64_t age_bytes) {
     return bucket < PSC_AGE_BUCKETS ? bucket : PSC_AGE_BUCKETS - 1;
 }
 
+/* Where in its bucket an age lies, from 0 at its beginning to 1 at its end, in units of 2^-32; 0 in bucket 0. */
+static inline uint32_t psc_age_place(uint64_t age_bytes) {
+    uint64_t units = age_bytes >> 9;
+    return units == 0 ? 0 : (uint32_t)(units << __builtin_clzll(units) << 1 >> 32);
+}
+
+/* Its square, in the same unit. */
+static inline uint32_t psc_age_square(uint32_t place) {
+    return (uint32_t)((uint64_t)place * place >> 32);
+}
+
+/* Such a number rounded to 0 or 1, for the count-th age of a bucket, so that of any number of them the sum is right to
+ * about one: it is rounded up if it is above 1 - x, x being the next number of the sequence count * 0.618... modulo 1,
+ * which fills the numbers from 0 to 1 more evenly than chance would (L. Kuipers, H. Niederreiter, "Uniform distribution
+ * of sequences", 1974, chapter 2). */
+static inline uint32_t psc_age_round(uint32_t number, uint32_t count) {
+    return (uint32_t)(number + count * 2654435769u) < number;
+}
+
 /* What one thread did to one site. Only the owner writes; a site's figures are the sums over all books, each modulo
  * 2^64 (a block may be freed by another thread than its maker, so a single row's difference may be negative).
  *
@@ -207,12 +226,20 @@ struct psc_wire_row {
     uint32_t ages[PSC_AGE_BUCKETS]; /* of blocks that were freed */
 };
 
+/* Of the places of a bucket's ages, rounded one by one: their sum and that of their squares. Divided by the number of the
+ * ages they are the mean and the mean square. */
+struct psc_wire_places {
+    uint32_t sum;
+    uint32_t squares;
+};
+
 struct psc_wire_book {
     uint32_t used;       /* 0: not in use (written last) */
     uint32_t thread;     /* index in the table of threads */
     uint32_t first_site; /* rows are those of sites first_site .. first_site + PSC_BOOK_ROWS - 1 */
     uint32_t pad;
     struct psc_wire_row rows[PSC_BOOK_ROWS];
+    struct psc_wire_places places[PSC_BOOK_ROWS][PSC_AGE_BUCKETS]; /* of the ages of these rows */
 };
 
 /* ---- arenas, pools, large blocks ------------------------------------------------------------------------------- */

@@ -126,6 +126,12 @@ struct psc_wire_row *psc_fake_book(struct psc_fake *fake, uint32_t site) {
     return &book->rows[site % PSC_BOOK_ROWS];
 }
 
+struct psc_wire_places *psc_fake_places(struct psc_wire_row *row, uint32_t site) {
+    struct psc_wire_row *rows = row - site % PSC_BOOK_ROWS;
+    struct psc_wire_book *book = (void *)((char *)rows - offsetof(struct psc_wire_book, rows));
+    return book->places[site % PSC_BOOK_ROWS];
+}
+
 static struct psc_wire_extent *extent(struct psc_fake *fake, uint32_t class_index, uint64_t base, uint32_t capacity) {
     size_t bytes = sizeof(struct psc_wire_extent) + capacity * sizeof(uint64_t);
     struct psc_wire_extent *extent = psc_fake_row(fake, PSC_CHUNK_EXTENTS, bytes);
@@ -222,6 +228,7 @@ void psc_fake_small_sampled(struct psc_fake *fake) {
     rows[1]->free_bytes = 180;
     rows[1]->alloc_bytes += 180;
     rows[1]->ages[3] = 3;
+    psc_fake_places(rows[1], sites[1])[3] = (struct psc_wire_places){1, 1};
     struct psc_wire_snapshot *last = psc_fake_snapshot(fake, PSC_SNAPSHOT_LAST);
     psc_fake_hold(fake, last, 3, 150, 19200, 600);
     psc_fake_hold(fake, last, 0, 1, 100, 1);
@@ -259,6 +266,7 @@ static void small_pools(struct psc_fake *fake, const uint32_t sites[2]) {
     dropper->temporary_count = 40;
     dropper->ages[0] = 60;
     dropper->ages[4] = 30;
+    psc_fake_places(dropper, sites[1])[4] = (struct psc_wire_places){12, 6};
 }
 
 static void small_snapshot(struct psc_fake *fake, uint64_t sequence, uint64_t time_ns, uint64_t live_bytes,

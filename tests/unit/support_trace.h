@@ -38,6 +38,8 @@ struct psc_wire_module *psc_fake_module(struct psc_fake *fake, uint64_t start, u
 uint32_t psc_fake_site(struct psc_fake *fake, const uint64_t *addresses, uint16_t depth, uint32_t modules);
 /* The row of `site` in a new book. */
 struct psc_wire_row *psc_fake_book(struct psc_fake *fake, uint32_t site);
+/* What goes with the row's `ages`. */
+struct psc_wire_places *psc_fake_places(struct psc_wire_row *row, uint32_t site);
 struct psc_wire_extent *psc_fake_pool(struct psc_fake *fake, uint32_t class_index, uint64_t base, uint32_t capacity,
                                       uint32_t carved);
 struct psc_wire_extent *psc_fake_large(struct psc_fake *fake, uint64_t base, uint64_t block_bytes);

@@ -472,6 +472,32 @@ START_TEST(ages_and_temporaries) {
 }
 END_TEST
 
+/* A site's blocks live for 40 KiB and 56 KiB in turns, both in the bucket from 32 KiB on. */
+START_TEST(ages_have_their_places) {
+    enum { FREES = 1000 };
+    struct truth truth = {0};
+    begin();
+    for (uint32_t i = 0; i < FREES; i++) {
+        site_a(&pools[3], 0, 1024, &truth);
+        for (uint32_t k = 1; k < (i % 2 == 0 ? 40 : 56); k++) {
+            site_b(&pools[3], 1, 1024, &truth);
+            drop_block(&pools[3], 1, &truth);
+        }
+        site_b(&pools[3], 1, 1024, &truth);
+        drop_block(&pools[3], 1, &truth);
+        drop_block(&pools[3], 0, &truth);
+    }
+    struct trace trace = read_trace_of(getpid());
+    uint32_t site = site_of(&trace, site_a), bucket = psc_age_bucket(32 << 10);
+    ck_assert_uint_eq(sum_rows(&trace, site).ages[bucket], FREES);
+    const struct psc_wire_book *book = row_of(&trace, PSC_CHUNK_BOOKS, 0);
+    ck_assert_uint_eq(book->first_site, site / PSC_BOOK_ROWS * PSC_BOOK_ROWS);
+    const struct psc_wire_places *places = &book->places[site % PSC_BOOK_ROWS][bucket];
+    ck_assert_double_eq_tol((double)places->sum / FREES, (0.25 + 0.75) / 2, 0.003);
+    ck_assert_double_eq_tol((double)places->squares / FREES, (0.0625 + 0.5625) / 2, 0.003);
+}
+END_TEST
+
 START_TEST(peak_is_kept_by_site) {
     struct truth truth = {0};
     begin();
@@ -1491,6 +1517,7 @@ static Suite *make_suite(void) {
     tcase_add_test(figures, classes_are_counted);
     tcase_add_test(figures, slack_beyond_the_tag_stays_consistent);
     tcase_add_test(figures, ages_and_temporaries);
+    tcase_add_test(figures, ages_have_their_places);
     tcase_add_test(figures, peak_is_kept_by_site);
     tcase_add_test(figures, four_threads_are_exact);
     tcase_add_test(figures, ended_threads_are_taken_over);

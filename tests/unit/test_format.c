@@ -1,39 +1,8 @@
-/* Shares of pinned bytes, and quantiles of lifetimes. */
+/* Figures in words, and sizes in buckets. */
 #include <check.h>
-#include <string.h>
 
-#include "report/blame.h"
 #include "report/format.h"
-#include "report/lifetime.h"
 #include "report/model.h"
-
-START_TEST(lifetimes_of_the_dead) {
-    struct psc_lifetime lifetime = {.freed = {[0] = 50, [3] = 50}};
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.25), 256);
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.5), 512);
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.75), 2896); /* 2^11.5 */
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.999999), 4095);
-}
-END_TEST
-
-/* 40 of 100 died young; 40 are still alive and were last seen at an age in bucket 5; of the 20 that were seen longer,
- * 10 died in bucket 8. Survival is then 0.6 and 0.3: counting the living as dead would give 0.1. */
-START_TEST(lifetimes_with_the_living) {
-    struct psc_lifetime lifetime = {.freed = {[0] = 40, [8] = 10}, .alive = {[5] = 40, [9] = 10}};
-    uint64_t median = psc_lifetime_quantile(&lifetime, 0.5);
-    ck_assert_uint_ge(median, 1 << 16);
-    ck_assert_uint_lt(median, 1 << 17);
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.9), PSC_LIFETIME_UNKNOWN);
-}
-END_TEST
-
-START_TEST(nobody_died) {
-    struct psc_lifetime lifetime = {.alive = {[2] = 7}};
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.5), PSC_LIFETIME_UNKNOWN);
-    memset(&lifetime, 0, sizeof(lifetime));
-    ck_assert_uint_eq(psc_lifetime_quantile(&lifetime, 0.5), PSC_LIFETIME_UNKNOWN);
-}
-END_TEST
 
 START_TEST(sizes_have_their_buckets) {
     for (uint64_t size = 1; size < 1 << 20; size += size / 7 + 1) {
@@ -76,11 +45,8 @@ START_TEST(plain_text_is_cut_whole) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("report_blame");
+    Suite *suite = suite_create("format");
     TCase *figures = tcase_create("figures");
-    tcase_add_test(figures, lifetimes_of_the_dead);
-    tcase_add_test(figures, lifetimes_with_the_living);
-    tcase_add_test(figures, nobody_died);
     tcase_add_test(figures, sizes_have_their_buckets);
     tcase_add_test(figures, figures_in_words);
     tcase_add_test(figures, plain_text_is_cut_whole);
