@@ -210,8 +210,7 @@ struct psc_site {
     uint64_t apart_bytes;    /* what the pinning blocks would take in pools of their own */
     uint64_t saving_bytes;   /* what would go back if they had such pools from the start */
     uint64_t internal_bytes; /* rounding of the blocks with a tag */
-    double lifetime_sum;     /* bytes of the allocation clock, of all blocks, those that live as old as they are; to
-                                  * within the width of age buckets */
+    double lifetime_sum;     /* bytes of the allocation clock, of all blocks, those that live as old as they are */
     uint64_t lifetime_p50;   /* bytes of the allocation clock, or PSC_LIFETIME_UNKNOWN */
     uint64_t lifetime_p90;
     uint64_t lifetime_p99;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -49,6 +50,26 @@ void psc_figure_field(FILE *data, const char *text) {
     for (const char *c = plain; *c != '\0'; c++) {
         fputc(*c == '"' ? '\'' : *c == '\\' ? '/' : *c, data);
     }
+}
+
+/* Every power of two, or every second, ..., so that their words do not meet. */
+void psc_figure_byte_tics(struct psc_figure *figure, char axis, double low, double high) {
+    int first = (int)ceil(log2(low < 1 ? 1 : low)), last = (int)floor(log2(high < 2 ? 2 : high) + 1e-9);
+    int step = (last - first) / (axis == 'x' ? 7 : 10) + 1;
+    fprintf(figure->script, "set %ctics (", axis);
+    for (int power = first; power <= last && power < 63; power += step) {
+        fprintf(figure->script, "%s'%s' %.0f", power == first ? "" : ", ", psc_format_bytes(1ull << power).s,
+                exp2(power));
+    }
+    fputs(")\n", figure->script);
+}
+
+void psc_figure_overlay(struct psc_figure *figure) {
+    fputs(
+        "unset arrow\nunset label\nunset title\nunset tics\nunset border\nunset xlabel\nunset ylabel\nunset logscale\n"
+        "unset grid\nunset key\nset lmargin at screen 0\nset rmargin at screen 1\nset bmargin at screen 0\nset tmargin "
+        "at screen 1\nset xrange [0:1]\nset yrange [0:1]\n",
+        figure->script);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */

@@ -47,6 +47,10 @@ void psc_figure_field(FILE *data, const char *text);
  * `reason`. -1 and errno if the files could not be written. */
 int psc_figure_draw(struct psc_plot *plot, bool (*make)(struct psc_figure *), const void *subject, const char *dir,
                     bool png);
+/* Tics for an axis ('x' or 'y') with a logarithmic scale of bytes. */
+void psc_figure_byte_tics(struct psc_figure *figure, char axis, double low, double high);
+/* In a multiplot: what is plotted next lies over the whole picture, from 0, 0 to 1, 1. */
+void psc_figure_overlay(struct psc_figure *figure);
 
 /* Each writes data and script and returns true, or leaves the plot out. */
 bool psc_figure_memory(struct psc_figure *figure);
@@ -56,5 +60,12 @@ bool psc_figure_arenas(struct psc_figure *figure);
 bool psc_figure_sizes(struct psc_figure *figure);
 bool psc_figure_sites_live(struct psc_figure *figure);
 bool psc_figure_sites_pinned(struct psc_figure *figure);
+bool psc_figure_pinned_live(struct psc_figure *figure);
+bool psc_figure_arenas_peak(struct psc_figure *figure);
+bool psc_figure_map_time(struct psc_figure *figure);
+bool psc_figure_classes(struct psc_figure *figure);
+bool psc_figure_rate(struct psc_figure *figure);
+bool psc_figure_age_occupancy(struct psc_figure *figure);
+bool psc_figure_survival(struct psc_figure *figure);
 
 #endif

@@ -1,4 +1,4 @@
-/* Pools and blocks at one moment: how full, where, of which size. */
+/* Pools and blocks at one moment: how full, of which size. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,131 +57,81 @@ bool psc_figure_pools(struct psc_figure *figure) {
     return true;
 }
 
-/* ---- arena map --------------------------------------------------------------------------------------------------- */
+/* ---- size classes ------------------------------------------------------------------------------------------------ */
 
-#define ARENA_ROWS 48
-
-struct row {
-    size_t arena;
-    uint64_t pinned_bytes;
-};
-
-static uint64_t arena_pinned(const struct psc_model *model, const struct psc_arena *arena) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < arena->pool_count; i++) {
-        sum += model->pools[arena->first_pool + i].pinned_bytes;
+static void write_class(FILE *data, const struct psc_class *class, const uint64_t tenths[PSC_OCCUPANCY_BINS]) {
+    fprintf(data, "%s\t%" PRIu64, psc_format_bytes(class->block_bytes).s, class->pools);
+    for (size_t k = 0; k < PSC_OCCUPANCY_BINS; k++) {
+        fprintf(data, "\t%" PRIu64, tenths[k]);
     }
-    return sum;
+    fprintf(data, "\t%" PRIu64 "\t%" PRIu64 "\n", class->committed_bytes, class->pinned_bytes);
 }
 
-static int by_pinned(const void *a, const void *b) {
-    const struct row *left = a;
-    const struct row *right = b;
-    if (left->pinned_bytes != right->pinned_bytes) {
-        return left->pinned_bytes > right->pinned_bytes ? -1 : 1;
-    }
-    return left->arena < right->arena ? -1 : left->arena > right->arena;
-}
-
-static int by_address(const void *a, const void *b) {
-    const struct row *left = a;
-    const struct row *right = b;
-    return left->arena < right->arena ? -1 : left->arena > right->arena;
-}
-
-/* The arenas to show, in the order of their addresses. */
-static size_t choose_rows(const struct psc_model *model, struct row *rows) {
-    for (size_t i = 0; i < model->arena_count; i++) {
-        rows[i] = (struct row){.arena = i, .pinned_bytes = arena_pinned(model, &model->arenas[i])};
-    }
-    if (model->arena_count <= ARENA_ROWS) {
-        return model->arena_count;
-    }
-    qsort(rows, model->arena_count, sizeof(*rows), by_pinned);
-    qsort(rows, ARENA_ROWS, sizeof(*rows), by_address);
-    return ARENA_ROWS;
-}
-
-static void write_arena(struct psc_figure *figure, const struct row *rows, size_t row) {
-    struct psc_slot_cell cells[PSC_ARENA_SLOTS];
-    static const char *const kinds[] = {"free", "cached", "empty", "pool", "unsampled"};
-    const struct psc_arena *arena = &figure->model->arenas[rows[row].arena];
-    psc_slots_fill(figure->model, arena, cells);
-    for (size_t first = 0, end; first < PSC_ARENA_SLOTS; first = end) {
-        for (end = first + 1; end < PSC_ARENA_SLOTS && memcmp(&cells[end], &cells[first], sizeof(cells[0])) == 0;
-             end++) {
-        }
-        if (cells[first].kind != PSC_CELL_FREE) {
-            fprintf(figure->data, "%zu\t0x%" PRIx64 "\t%zu\t%zu\t%s\t%d\t%u\n", row, arena->base, first, end,
-                    kinds[cells[first].kind], cells[first].kind, cells[first].percent);
-        }
-    }
-}
-
-static void write_arena_tics(struct psc_figure *figure, const struct row *rows, size_t count) {
-    fputs("set ytics (", figure->script);
-    for (size_t row = 0; row < count; row++) {
-        fprintf(figure->script, "%s'0x%" PRIx64 "' %zu", row == 0 ? "" : ", ",
-                figure->model->arenas[rows[row].arena].base, row);
-    }
-    fputs(") scale 0\n", figure->script);
-}
-
-static void plot_cells(struct psc_figure *figure, int kind, const char *color, const char *words) {
-    if (kind == PSC_CELL_POOL) {
-        fprintf(figure->script,
-                "'%s.tsv' using ($6==%d?$3:NaN):1:3:4:($1-0.42):($1+0.42):7 with boxxyerror lc palette\n", figure->name,
-                kind);
-    } else {
-        fprintf(figure->script,
-                "'%s.tsv' using ($6==%d?$3:NaN):1:3:4:($1-0.42):($1+0.42) with boxxyerror lc rgb '%s', "
-                "NaN with boxes lc rgb '%s' title '%s', ",
-                figure->name, kind, color, color, words);
-    }
-}
-
-static bool draw_arenas(struct psc_figure *figure, struct row *rows) {
+/* Returns the number of bars. */
+static size_t write_class_tenths(struct psc_figure *figure, uint64_t *highest) {
     const struct psc_model *model = figure->model;
-    size_t count = choose_rows(model, rows);
-    if (count < model->arena_count) {
-        snprintf(figure->title_text, sizeof(figure->title_text),
-                 "Arena map at the end: %zu of %zu arenas, those with most pinned bytes%s", count, model->arena_count,
-                 psc_model_is_sampled(model) ? " in pools with a sample" : "");
-        figure->title = figure->title_text;
+    uint64_t tenths[PSC_CLASSES_MAX][PSC_OCCUPANCY_BINS] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < model->pool_count; i++) {
+        tenths[model->pools[i].class_index][psc_pool_tenth(&model->pools[i])]++;
     }
-    figure->height = 170 + 16 * (unsigned)(count < 6 ? 6 : count);
-    fputs("row\tarena\tfrom_slot\tto_slot\tkind\tkind_number\toccupancy_percent\n", figure->data);
-    for (size_t row = 0; row < count; row++) {
-        write_arena(figure, rows, row);
+    fputs("size_class\tpools\tempty", figure->data);
+    for (size_t k = 1; k < PSC_OCCUPANCY_BINS; k++) {
+        fprintf(figure->data, "\tup_to_%zu_percent", k * 10);
     }
-    write_arena_tics(figure, rows, count);
-    fprintf(figure->script,
-            "unset grid\n" PSC_PALETTE "set cblabel 'occupancy (%%)'\n"
-            "set xlabel 'slot in the arena (%s each)'\nset ylabel 'arena'\nset xrange [0:%u]\nset xtics 0, 32\n"
-            "set yrange [%g:-0.5]\nset key outside bottom center horizontal reverse Left samplen 2 height 1\n"
-            "set object rectangle from graph 0, graph 0 to graph 1, graph 1 behind fc rgb '#ececec' fs noborder\nplot ",
-            psc_format_bytes(model->slot_bytes).s, PSC_ARENA_SLOTS, (double)count - 0.5);
-    fputs("NaN with boxes lc rgb '#ececec' title 'free, given back', ", figure->script);
-    plot_cells(figure, PSC_CELL_CACHED, "#9ecae9", "free, cached");
-    plot_cells(figure, PSC_CELL_EMPTY, PSC_COLOR_EMPTY, "empty pool");
-    if (psc_model_is_sampled(model)) {
-        plot_cells(figure, PSC_CELL_UNSAMPLED, PSC_COLOR_METADATA, "pool without a sample: occupancy not known");
+    fputs("\tcommitted_bytes\tpinned_bytes\n", figure->data);
+    for (size_t i = 0; i < PSC_CLASS_LARGE; i++) {
+        const struct psc_class *class = &model->classes[i];
+        if (class->pools != 0) {
+            write_class(figure->data, class, tenths[i]);
+            *highest = class->pinned_bytes > *highest ? class->pinned_bytes : *highest;
+            count++;
+        }
     }
-    plot_cells(figure, PSC_CELL_POOL, NULL, NULL);
-    return true;
+    return count;
 }
 
-bool psc_figure_arenas(struct psc_figure *figure) {
-    if (figure->model->arena_count == 0 || figure->model->slot_bytes == 0) {
-        return psc_figure_leave_out(figure, "the heap had no arena at the end");
+static void plot_tenths(struct psc_figure *figure) {
+    static const char *const colors[PSC_OCCUPANCY_BINS] = {PSC_COLOR_EMPTY, "#440154", "#482475", "#414487",
+                                                           "#355f8d",       "#2a788e", "#21918c", "#22a884",
+                                                           "#44bf70",       "#7ad151", "#fde725"};
+    for (size_t k = 0; k < PSC_OCCUPANCY_BINS; k++) {
+        fprintf(figure->script, "%s'%s.tsv' using (100.0*$%zu/$2) lc rgb '%s' title '", k == 0 ? "plot " : ", ",
+                figure->name, k + 3, colors[k]);
+        if (k == 0) {
+            fputs("empty'", figure->script);
+        } else {
+            fprintf(figure->script, "%zu–%zu %%'", (k - 1) * 10 + 1, k * 10);
+        }
     }
-    struct row *rows = calloc(figure->model->arena_count, sizeof(*rows));
-    if (rows == NULL) {
-        return psc_figure_leave_out(figure, "out of memory");
+    fputc('\n', figure->script);
+}
+
+bool psc_figure_classes(struct psc_figure *figure) {
+    uint64_t highest = 0;
+    if (psc_model_is_sampled(figure->model)) {
+        return psc_figure_leave_out(figure, "of a sampled run only the pools that had a sample are known");
     }
-    bool drawn = draw_arenas(figure, rows);
-    free(rows);
-    return drawn;
+    size_t count = write_class_tenths(figure, &highest);
+    if (count == 0) {
+        return psc_figure_leave_out(figure, "no pool was in use at the end");
+    }
+    struct psc_scale bytes = psc_scale_bytes(highest);
+    figure->height = 620;
+    fprintf(
+        figure->script,
+        "set multiplot layout 2,1\nset lmargin 11\nset rmargin 15\nset xrange [-0.7:%g]\nset style data histograms\n"
+        "set style histogram rowstacked\nset boxwidth 0.8\nset xtics scale 0 rotate by 55 right\n"
+        "set key outside right center vertical reverse Left invert samplen 1.5 title 'occupancy'\n"
+        "set ylabel 'share of pools'\nset format y '%%.0f %%%%'\nset yrange [0:100]\nset bmargin 1\nset format x ''\n",
+        (double)count - 0.3);
+    plot_tenths(figure);
+    fprintf(figure->script,
+            "unset title\nset tmargin 1\nset bmargin 6\nunset key\nset ylabel 'pinned bytes (%s)'\nset yrange [0:%g]\n"
+            "set format y '%%g'\nset style histogram clustered gap 0.25\nset xlabel 'size class'\n"
+            "plot '%s.tsv' using ($15/%g):xtic(1) lc rgb '" PSC_COLOR_PINNED "'\nunset multiplot\n",
+            bytes.unit, highest == 0 ? 1 : (double)highest * 1.08 / bytes.divisor, figure->name, bytes.divisor);
+    return true;
 }
 
 /* ---- sizes of live blocks ---------------------------------------------------------------------------------------- */

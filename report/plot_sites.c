@@ -1,5 +1,6 @@
 /* The sites that matter most, as bars. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "report/format.h"
 #include "report/plot_figure.h"
@@ -99,4 +100,110 @@ bool psc_figure_sites_pinned(struct psc_figure *figure) {
                                                   .total = model->fragmentation.pinned_bytes,
                                                   .value = pinned_of,
                                                   .range = pinned_range});
+}
+
+/* ---- pinned against live ----------------------------------------------------------------------------------------- */
+
+#define DOTS 3000
+#define NAMED 12
+#define DOT_NAME_COLUMNS 46
+#define SPAN_LEAST 8 /* of an axis, in powers of two */
+#define LEFT 0.105   /* where the axes end, of the picture */
+#define RIGHT 0.59
+#define BOTTOM 0.13
+#define TOP 0.9
+
+struct field {
+    double x_low, x_high, y_low, y_high; /* powers of two */
+};
+
+/* Few dots that lie close to each other are not drawn out over the whole axis. */
+static void widen(double *low, double *high) {
+    double missing = SPAN_LEAST - (*high - *low);
+    if (missing > 0) {
+        double below = fmin(floor(missing / 2), *low);
+        *low -= below;
+        *high += missing - below;
+    }
+}
+
+/* A logarithm wants more than 0. */
+static double at_least_one(uint64_t bytes) {
+    return bytes == 0 ? 1 : (double)bytes;
+}
+
+/* Names stand below each other in the order of their dots. */
+static void write_dots(struct psc_figure *figure, size_t count, struct field *field) {
+    char label[1024];
+    fputs("site\tlive_bytes\tpinned_bytes\trow\tname\n", figure->data);
+    for (size_t i = 0; i < count; i++) {
+        struct psc_site *site = &figure->model->sites[figure->model->by_pinned[i]];
+        double live = at_least_one(site->live_bytes), pinned = at_least_one(site->pinned_bytes);
+        field->x_low = fmin(field->x_low, floor(log2(live)));
+        field->x_high = fmax(field->x_high, ceil(log2(live) + 0.2));
+        field->y_low = fmin(field->y_low, floor(log2(pinned)));
+        field->y_high = fmax(field->y_high, ceil(log2(pinned) + 0.2));
+        fprintf(figure->data, "%u\t%" PRIu64 "\t%" PRIu64 "\t", site->id, site->live_bytes, site->pinned_bytes);
+        if (i < NAMED) {
+            psc_model_symbolize(figure->model, site);
+            psc_text_site(site, DOT_NAME_COLUMNS, label, sizeof(label));
+            fprintf(figure->data, "%zu\t", i);
+            psc_figure_field(figure->data, label);
+            fputc('\n', figure->data);
+        } else {
+            fputs("NaN\t\n", figure->data);
+        }
+    }
+}
+
+static void plot_dots(struct psc_figure *figure, const struct field *field) {
+    fprintf(figure->script,
+            "set multiplot\nset lmargin at screen %g\nset rmargin at screen %g\nset bmargin at screen %g\n"
+            "set tmargin at screen %g\nset logscale xy 2\nset grid x y lc rgb '#dddddd' lt 1\n"
+            "set xrange [%.0f:%.0f]\nset yrange [%.0f:%.0f]\nset key top left opaque reverse Left samplen 2\n"
+            "set xlabel 'live bytes of the site'\nset ylabel 'pinned bytes, by share'\n",
+            LEFT, RIGHT, BOTTOM, TOP, exp2(field->x_low), exp2(field->x_high), exp2(field->y_low), exp2(field->y_high));
+    psc_figure_byte_tics(figure, 'x', exp2(field->x_low), exp2(field->x_high));
+    psc_figure_byte_tics(figure, 'y', exp2(field->y_low), exp2(field->y_high));
+    fprintf(figure->script,
+            "plot 10*x with lines dt 2 lc rgb '" PSC_COLOR_LINE "' title 'pinned = 10 × live', "
+            "x with lines dt 1 lc rgb '" PSC_COLOR_LINE "' title 'pinned = live', "
+            "'%s.tsv' using ($2<1?1:$2):3 with points pt 7 ps 0.5 lc rgb '" PSC_COLOR_PINNED "', "
+            "'' using ($4>=0?($2<1?1:$2):NaN):3 with points pt 7 ps 0.9 lc rgb '" PSC_COLOR_LINE "'\n",
+            figure->name);
+}
+
+/* A line leads from each of the first dots to its name. */
+static void plot_dot_names(struct psc_figure *figure, const struct field *field) {
+    char x[160], y[160];
+    snprintf(x, sizeof(x), "(%g+%g*(log($2<1?1:$2)/log(2)-%g)/%g)", LEFT, RIGHT - LEFT, field->x_low,
+             field->x_high - field->x_low);
+    snprintf(y, sizeof(y), "(%g+%g*(log($3)/log(2)-%g)/%g)", BOTTOM, TOP - BOTTOM, field->y_low,
+             field->y_high - field->y_low);
+    psc_figure_overlay(figure);
+    fprintf(figure->script,
+            "plot '%s.tsv' using %s:%s:(%g-%s):(%g-%g*$4-%s) with vectors nohead lw 0.5 lc rgb '#999999', "
+            "'' using (%g):(%g-%g*$4):5 with labels left font ',10'\nunset multiplot\n",
+            figure->name, x, y, RIGHT + 0.012, x, TOP - 0.02, (TOP - BOTTOM) / NAMED, y, RIGHT + 0.016, TOP - 0.02,
+            (TOP - BOTTOM) / NAMED);
+}
+
+bool psc_figure_pinned_live(struct psc_figure *figure) {
+    const struct psc_model *model = figure->model;
+    size_t count = model->by_pinned_count < DOTS ? model->by_pinned_count : DOTS;
+    struct field field = {64, 0, 64, 0};
+    if (count == 0) {
+        return psc_figure_leave_out(figure, "no site had pinned bytes at the end");
+    }
+    if (count < model->by_pinned_count) {
+        snprintf(figure->title_text, sizeof(figure->title_text), "Pinned and live bytes: %s of %s sites",
+                 psc_format_count(count).s, psc_format_count(model->by_pinned_count).s);
+        figure->title = figure->title_text;
+    }
+    write_dots(figure, count, &field);
+    widen(&field.x_low, &field.x_high);
+    widen(&field.y_low, &field.y_high);
+    plot_dots(figure, &field);
+    plot_dot_names(figure, &field);
+    return true;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/compiler.h"
+#include "report/lifetime.h"
 #include "report/page.h"
 #include "report/page_part.h"
 #include "report/plot_text.h"
@@ -28,6 +29,8 @@ static uint32_t ids[2] = {2, 3};
 static struct psc_pool pools[POOLS];
 static struct psc_arena arena;
 static struct psc_wire_snapshot snapshots[SNAPSHOTS];
+static struct psc_pool_map maps[SNAPSHOTS];
+static struct psc_lifetime lifetimes[4];
 static char *arguments[] = {(char[]){"prog<ram>"}, (char[]){"\"&'\n"}, NULL};
 static struct psc_note notes[] = {{true, (char[]){"</script><script>alert(4)</script>"}}};
 
@@ -68,7 +71,14 @@ static void make_snapshots(void) {
                                                   .time_ns = (i + 1) * 100000000ull,
                                                   .live_bytes = (i + 1) * MIB,
                                                   .block_bytes = (i + 1) * MIB + 4096,
+                                                  .clock_bytes = (i + 1) * (i + 1) * MIB,
                                                   .pinned_bytes = MIB,
+                                                  .tail_bytes = 48576,
+                                                  .committed_bytes = 16 * MIB,
+                                                  .resident_bytes = 16678912,
+                                                  .tracker_anon_bytes = 16384,
+                                                  .shared_bytes = 4 * MIB + 16384,
+                                                  .trace_bytes = 16384,
                                                   .rss_bytes = 20 * MIB,
                                                   .flags = i == 6 ? PSC_SNAPSHOT_PEAK : 0};
         snapshots[i].classes[0] = (struct psc_wire_snapshot_class){POOLS, 100 * i, 16384, 256};
@@ -76,6 +86,29 @@ static void make_snapshots(void) {
     }
     model.snapshots = snapshots;
     model.snapshot_count = SNAPSHOTS;
+}
+
+/* In the first half one pool, in slots 4 to 7; in the second it is empty, and slots of the second arena are cached. */
+static void make_maps(void) {
+    for (uint32_t i = 0; i < SNAPSHOTS; i++) {
+        maps[i] = (struct psc_pool_map){.sequence = i + 1, .slots = 4};
+        maps[i].cells[1] = i < SNAPSHOTS / 2 ? 128 : PSC_MAP_EMPTY;
+        maps[i].cells[64] = i < SNAPSHOTS / 2 ? 0 : PSC_MAP_CACHED;
+        maps[i].cells[65] = 255;
+    }
+    model.maps = maps;
+    model.map_count = SNAPSHOTS;
+}
+
+/* Site 2 lets a thousand blocks die at 64 KiB, and has as many alive at 1 MiB; site 3 has blocks that live longer. */
+static void make_ages(void) {
+    memset(lifetimes, 0, sizeof(lifetimes));
+    lifetimes[2].freed[psc_age_bucket(64 << 10)] = (struct psc_age_sums){1000, 0, 0};
+    lifetimes[2].alive[psc_age_bucket(1 << 20)] = (struct psc_age_sums){1000, 0, 0};
+    lifetimes[3].freed[psc_age_bucket(3 << 20)] = (struct psc_age_sums){100, 50, 33};
+    model.lifetimes = lifetimes;
+    model.age_occupancy[12][1] = (struct psc_age_cell){200, 9000, 3000};
+    model.age_occupancy[14][10] = (struct psc_age_cell){100, 5000, 1000};
 }
 
 static void make_sites(void) {
@@ -86,6 +119,8 @@ static void make_sites(void) {
     for (uint32_t i = 2; i < 4; i++) {
         sites[i] = (struct psc_site){.id = i,
                                      .alloc_count = 10,
+                                     .alloc_bytes = 1000 * i,
+                                     .lifetime_p50 = 64 << 10,
                                      .live_bytes = 1000 * i,
                                      .pinned_bytes = 500 * i,
                                      .frames = frames,
@@ -112,7 +147,9 @@ static void setup(void) {
 static void fill(void) {
     make_pools();
     make_snapshots();
+    make_maps();
     make_sites();
+    make_ages();
     model.notes = notes;
     model.note_count = 1;
 }
@@ -164,8 +201,9 @@ START_TEST(data_say_what_was_given) {
     fill();
     ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
     char *memory = contents("memory.tsv");
-    ck_assert_ptr_nonnull(strstr(memory, "seconds\tlive_bytes\trounding_bytes\tpinned_bytes\t"));
-    ck_assert_ptr_nonnull(strstr(memory, "\n0.300000\t3145728\t4096\t1048576\t0\t0\t0\t20971520\n"));
+    ck_assert_ptr_nonnull(strstr(memory, "seconds\tlive_bytes\trounding_bytes\tfree_blocks_bytes\ttail_bytes\t"));
+    ck_assert_ptr_nonnull(
+        strstr(memory, "\n0.300000\t3145728\t4096\t1000000\t48576\t0\t0\t0\t32768\t65536\t4194304\t20971520\n"));
     char *bins = contents("pools.tsv");
     ck_assert_ptr_nonnull(strstr(bins, "\nempty\t0\t1\n"));
     ck_assert_ptr_nonnull(strstr(bins, "\n1–10 %\t0\t6\n"));
@@ -179,6 +217,76 @@ START_TEST(data_say_what_was_given) {
 }
 END_TEST
 
+START_TEST(maps_say_where_pools_were) {
+    struct psc_plots plots;
+    fill();
+    ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
+    char *peak = contents("arenas_peak.tsv"), *time = contents("map_time.tsv");
+    ck_assert_ptr_nonnull(strstr(peak, "\n0\t0x0\t0\t4\tcached\t1\t0\n0\t0x0\t4\t8\tpool\t3\t100\n"));
+    ck_assert_ptr_nonnull(strstr(peak, "\n1\t0x7f0000000000\t4\t8\tempty\t2\t0\n"));
+    ck_assert_ptr_nonnull(strstr(time, "seconds\tto_seconds\tarena\tfrom_slot\tto_slot\tvalue\n"
+                                       "0.097500\t0.695500\t0\t4\t8\t49\n0.097500\t0.695500\t1\t4\t8\t100\n"
+                                       "0.695500\t1.300000\t0\t4\t8\t-5\n0.695500\t1.300000\t1\t0\t4\t-15\n"));
+    free(peak);
+    free(time);
+}
+END_TEST
+
+/* Bytes are those between two snapshots, by the time between them: those of one column in the beginning and later. */
+START_TEST(rates_are_differences) {
+    struct psc_plots plots;
+    fill();
+    model.totals.clock_bytes = 144 * MIB;
+    model.totals.live_bytes = 12 * MIB;
+    ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
+    char *rates = contents("rate.tsv");
+    double from, to, allocated, freed, sum = 0, sum_freed = 0;
+    const char *line = strchr(rates, '\n');
+    for (; sscanf(line, "%lf %lf %lf %lf", &from, &to, &allocated, &freed) == 4; line = strchr(line + 1, '\n')) {
+        sum += allocated * (to - from);
+        sum_freed += freed * (to - from);
+        if (from > 0.301 && to < 0.4) {
+            ck_assert_double_eq_tol(allocated, 70.0 * MIB, 200);
+            ck_assert_double_eq_tol(freed, 60.0 * MIB, 200);
+        }
+    }
+    ck_assert_double_eq_tol(sum, 144.0 * MIB, 100);
+    ck_assert_double_eq_tol(sum_freed, 132.0 * MIB, 100);
+    free(rates);
+}
+END_TEST
+
+START_TEST(ages_and_lifetimes_are_the_models) {
+    struct psc_plots plots;
+    fill();
+    ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
+    char *cells = contents("age_occupancy.tsv"), *curves = contents("survival.tsv");
+    ck_assert_ptr_nonnull(strstr(cells, "\n12\t1\t1048576\t2097152\t200\t9000\t3000\t75.00\n"
+                                        "14\t10\t4194304\t8388608\t100\t5000\t1000\t25.00\n"));
+    /* most bytes first: site 3 */
+    ck_assert_ptr_nonnull(strstr(curves, "\n0\t3\t0\t100.000\t100.000\t100.000\t100\t#3 "));
+    ck_assert_ptr_nonnull(strstr(curves, "\t2,000 blocks, 50.0 % alive; half live to 64.0 KiB\n"));
+    ck_assert_ptr_nonnull(strstr(curves, "\n1\t2\t65536\t50.000\t47.788\t52.169\t1000\t\t\n"));
+    free(cells);
+    free(curves);
+}
+END_TEST
+
+START_TEST(classes_and_sites_are_the_models) {
+    struct psc_plots plots;
+    fill();
+    model.classes[0].committed_bytes = POOLS * SLOT;
+    model.classes[0].pinned_bytes = 12345;
+    ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
+    char *classes = contents("classes.tsv"), *sites_found = contents("pinned_live.tsv");
+    ck_assert_ptr_nonnull(strstr(classes, "\n64 B\t64\t1\t6\t6\t7\t6\t7\t6\t6\t7\t6\t6\t1048576\t12345\n"));
+    ck_assert_ptr_nonnull(strstr(sites_found, "\n2\t2000\t1000\t0\t#2 "));
+    ck_assert_ptr_nonnull(strstr(sites_found, "\n3\t3000\t1500\t1\t#3 "));
+    free(classes);
+    free(sites_found);
+}
+END_TEST
+
 /* Pools without a sample are not taken for full ones, nor for none: the snapshot counts all. */
 START_TEST(sampled_traces_say_so) {
     struct psc_plots plots;
@@ -187,12 +295,18 @@ START_TEST(sampled_traces_say_so) {
     model.sampling.samples = 12345;
     sites[3].live_bytes_range = (struct psc_range){2000, 5000};
     sites[3].tagged_count = 77;
+    lifetimes[3].freed[20].count = 1e6;
     arena.slots[150] = PSC_SLOT_POOL;
     ck_assert_int_eq(psc_page_write(&model, dir, false), 0);
     ck_assert_int_eq(psc_plot_draw(&model, dir, false, &plots), 0);
     for (int i = 0; i < PSC_PLOT_COUNT; i++) {
-        ck_assert_msg(plots.items[i].drawn, "%s: %s", plots.items[i].name, plots.items[i].reason);
+        if (i != PSC_PLOT_classes) {
+            ck_assert_msg(plots.items[i].drawn, "%s: %s", plots.items[i].name, plots.items[i].reason);
+        }
     }
+    ck_assert_str_eq(plots.items[PSC_PLOT_classes].reason,
+                     "of a sampled run only the pools that had a sample are known");
+    ck_assert(!exists("classes", ".tsv"));
     char *map = contents("arenas.tsv"), *bins = contents("pools.tsv"), *bars = contents("sites_live.tsv");
     char *picture = contents("sites_live.svg"), *page = contents("index.html");
     ck_assert_ptr_nonnull(strstr(map, "\t150\t151\tunsampled\t4\t0\n"));
@@ -396,6 +510,10 @@ int main(void) {
     tcase_add_test(tests, every_plot_is_drawn);
     tcase_add_test(tests, sampled_traces_say_so);
     tcase_add_test(tests, data_say_what_was_given);
+    tcase_add_test(tests, maps_say_where_pools_were);
+    tcase_add_test(tests, rates_are_differences);
+    tcase_add_test(tests, ages_and_lifetimes_are_the_models);
+    tcase_add_test(tests, classes_and_sites_are_the_models);
     tcase_add_test(tests, nothing_to_show_is_left_out_with_a_reason);
     tcase_add_test(tests, without_gnuplot_the_page_comes_still);
     tcase_add_test(tests, page_escapes_names);

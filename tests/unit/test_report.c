@@ -31,6 +31,27 @@ static size_t warnings_of(const struct psc_model *model) {
     return count;
 }
 
+/* Every tagged block of a pool has its age, and pins as much as each other block of the pool. */
+static void check_ages(const struct psc_model *model) {
+    double blocks = 0, bytes = 0, pinned = 0, truth = 0;
+    uint64_t tagged = 0, requested = 0;
+    for (size_t i = 0; i < PSC_AGE_BUCKETS * PSC_OCCUPANCY_BINS; i++) {
+        const struct psc_age_cell *cell = &model->age_occupancy[i / PSC_OCCUPANCY_BINS][i % PSC_OCCUPANCY_BINS];
+        blocks += cell->blocks;
+        bytes += cell->bytes;
+        pinned += cell->pinned_bytes;
+    }
+    for (size_t i = 0; i < model->pool_count; i++) {
+        const struct psc_pool *pool = &model->pools[i];
+        tagged += pool->tagged;
+        requested += pool->live_requested_bytes - pool->untagged * pool->block_bytes;
+        truth += pool->tagged == 0 ? 0 : (double)pool->pinned_bytes * pool->tagged / (double)psc_pool_live(pool);
+    }
+    ck_assert_double_eq(blocks, (double)tagged);
+    ck_assert_double_eq(bytes, (double)requested);
+    ck_assert_double_eq_tol(pinned, truth, 0.001);
+}
+
 static void check_sums(const struct psc_model *model) {
     const struct psc_fragmentation *f = &model->fragmentation;
     uint64_t site_pinned = model->not_sampled.pinned_bytes, pool_pinned = 0;
@@ -46,6 +67,7 @@ static void check_sums(const struct psc_model *model) {
     ck_assert_uint_eq(f->external_bytes, f->pinned_bytes + f->empty_pools_bytes + f->cached_bytes);
     ck_assert_uint_eq(f->live_block_bytes, f->live_requested_bytes + f->internal_bytes);
     ck_assert_uint_eq(f->committed_bytes, f->live_block_bytes + f->external_bytes);
+    check_ages(model);
 }
 
 /* 200,000 blocks of 64 bytes dropped, one of another site kept after every 256th. */
