@@ -220,13 +220,15 @@ START_TEST(dhat_tells_lifetimes) {
     size_t bytes;
     psc_fake_init(&fake, 40);
     uint64_t stack[] = {0x1000};
-    struct psc_wire_row *row = psc_fake_book(&fake, psc_fake_site(&fake, stack, 1, 0));
+    uint32_t site = psc_fake_site(&fake, stack, 1, 0);
+    struct psc_wire_row *row = psc_fake_book(&fake, site);
     *row = (struct psc_wire_row){.alloc_count = 30, .alloc_bytes = 90000, .free_count = 30, .free_bytes = 90000};
     row->ages[0] = 20; /* below 512 */
-    row->ages[2] = 10; /* 1024 to 2048: their mean is 1024 / ln 2, 1477 */
+    row->ages[2] = 10; /* 1024 to 2048, in the middle on average */
+    psc_fake_places(row, site)[2] = (struct psc_wire_places){.sum = 5, .squares = 3};
     struct psc_model *model = model_of(&fake);
     char *text = export(model, psc_export_dhat, PSC_EXPORT_FIGURE_COUNT, &bytes);
-    ck_assert_msg(strstr(text, "{\"tb\": 90000, \"tbk\": 30, \"tl\": 19893, \"mb\": 0,") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "{\"tb\": 90000, \"tbk\": 30, \"tl\": 20480, \"mb\": 0,") != NULL, "%s", text);
     free(text);
     psc_model_close(model);
     psc_fake_release(&fake);
