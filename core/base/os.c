@@ -235,6 +235,10 @@ uint64_t psc_os_monotonic_ns(void) {
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t psc_os_thread_cpu_ns(void) {
+    return clock_ns(PSC_LOAD(&sandboxed) ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t psc_os_monotonic_ms(void) {
     return clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
 }

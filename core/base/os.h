@@ -48,6 +48,9 @@ size_t psc_os_address_space_limit(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC / CLOCK_REALTIME. */
 uint64_t psc_os_monotonic_ns(void);
+/* Processor time of the calling thread, for differences: where other programs have the processor, a piece of work does not
+ * seem longer than it is. In a sandbox that of the clock. */
+uint64_t psc_os_thread_cpu_ns(void);
 /* Milliseconds of CLOCK_MONOTONIC_COARSE: a few ms behind, and read within a few ns. */
 uint64_t psc_os_monotonic_ms(void);
 uint64_t psc_os_realtime_ns(void);

@@ -171,15 +171,14 @@ void psc_track_pins_walk(uint64_t now_ns) {
         return; /* of a sampled trace tags do not tell */
     }
     struct walk walk = {.turn = is_turn(now_ns)};
-    uint64_t start_ns = psc_os_monotonic_ns();
+    uint64_t start_ns = psc_os_thread_cpu_ns();
     if (walk.turn) {
         begin_window(now_ns);
     }
     window_walks++;
     walk_all(&walk);
     note_walk(&walk, now_ns);
-    uint64_t end_ns = psc_os_monotonic_ns();
-    earliest_ns = end_ns + (end_ns - start_ns) * COST_FACTOR;
+    earliest_ns = psc_os_monotonic_ns() + (psc_os_thread_cpu_ns() - start_ns) * COST_FACTOR;
 }
 
 void psc_track_pins_reset(void) {

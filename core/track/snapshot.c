@@ -70,12 +70,12 @@ static uint32_t next_history_row(void) {
 }
 
 static void ask(uint64_t now_ns) {
-    uint64_t start_ns = psc_os_monotonic_ns();
+    uint64_t start_ns = psc_os_thread_cpu_ns();
     scratch.tracker_anon_bytes = psc_track_private_resident_bytes();
     psc_track.host.describe_resident(&scratch);
     scratch.flags |= PSC_SNAPSHOT_ASKED;
     asked = scratch;
-    asking_ns = psc_os_monotonic_ns() - start_ns;
+    asking_ns = psc_os_thread_cpu_ns() - start_ns;
     ask_after_ns = now_ns + asking_ns * COST_FACTOR_ASKING;
 }
 
@@ -151,15 +151,15 @@ static void write_peak(void) {
 
 /* Questions to the kernel and walks over tags are as rare as they have to be, not the snapshots. */
 static void count_cost(uint64_t start_ns) {
-    uint64_t end_ns = psc_os_monotonic_ns();
-    uint64_t cost = end_ns - start_ns - asking_ns;
-    PSC_STORE(&earliest_ns, end_ns + cost * (psc_track.interval != 0 ? COST_FACTOR_SAMPLED : COST_FACTOR_EXACT));
+    uint64_t cost = psc_os_thread_cpu_ns() - start_ns - asking_ns;
+    PSC_STORE(&earliest_ns,
+              psc_os_monotonic_ns() + cost * (psc_track.interval != 0 ? COST_FACTOR_SAMPLED : COST_FACTOR_EXACT));
 }
 
 static void finish(uint64_t start_ns) {
     struct psc_wire_counters *counters = &psc_track.header->counters;
     PSC_STORE(&counters->snapshots_taken, ++sequence);
-    PSC_OWN_ADD(&counters->snapshot_ns, psc_os_monotonic_ns() - start_ns);
+    PSC_OWN_ADD(&counters->snapshot_ns, psc_os_thread_cpu_ns() - start_ns);
 }
 
 static bool is_peak_due(void) {
@@ -176,10 +176,10 @@ static bool is_history_due(uint64_t now_ns) {
 static void take_locked(uint64_t now_ns) {
     bool peak = is_peak_due();
     bool history = is_history_due(now_ns);
-    uint64_t start_ns = psc_os_monotonic_ns();
     if (now_ns < earliest_ns || (!peak && !history)) {
         return; /* another thread took it */
     }
+    uint64_t start_ns = psc_os_thread_cpu_ns();
     fill_scratch(now_ns, false);
     if (peak) {
         write_peak();
@@ -218,14 +218,14 @@ void psc_track_snapshot_take_last(void) {
     if (!try_for_a_while(&psc_track.locks.snapshot)) {
         return;
     }
-    uint64_t now_ns = psc_os_monotonic_ns();
+    uint64_t now_ns = psc_os_monotonic_ns(), start_ns = psc_os_thread_cpu_ns();
     bool peak = is_peak_due();
     fill_scratch(now_ns, true);
     if (peak) {
         write_peak();
     }
     write_history(PSC_SNAPSHOT_LAST);
-    finish(now_ns);
+    finish(start_ns);
     psc_lock_release(&psc_track.locks.snapshot);
 }
 

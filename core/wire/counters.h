@@ -20,7 +20,7 @@
     COUNTER(cached_range_bytes, "pages that large blocks left behind and that have not gone back")                     \
     COUNTER(tracker_private_bytes, "bytes of the tracker's tables outside the trace")                                  \
     COUNTER(snapshots_taken, "snapshots taken, those thinned out included")                                            \
-    COUNTER(snapshot_ns, "time spent taking snapshots, in nanoseconds")                                                \
+    COUNTER(snapshot_ns, "processor time of taking snapshots, in nanoseconds")                                         \
     COUNTER(last_event_ns, "monotonic time of the last batch of events")
 
 #define PSC_COUNTER_FIELD(name, help) uint64_t name;
