@@ -5,6 +5,7 @@
 set -u
 . "$(dirname "$0")/lib"
 command -v python3 >/dev/null || skip 'python3 is not installed'
+command -v jq >/dev/null || skip 'jq is not installed'
 unset POOLSCOPE_LIB
 
 # run NAME ARG...: poolscope run, to NAME.trace
@@ -100,6 +101,34 @@ gain pins pins-site makes_lasting
 # It comes to the same whether those that last leave, or those that pass.
 run pins-passing --apart=makes_passing -- "$VICTIMS/fragment"
 gain pins pins-passing makes_lasting
+
+# told BEFORE AFTER FIGURE: committed bytes fell by what the report of BEFORE says
+told() {
+    json "$1"
+    json "$2"
+    local said fell
+    said=$(jq "$3" "$1.json")
+    fell=$(($(jq .totals.committed_bytes "$1.json") - $(jq .totals.committed_bytes "$2.json")))
+    echo "$2: told $said, measured $fell"
+    [ "$said" -gt 1000000 ] && [ $((fell * 10)) -ge $((said * 9)) ] && [ $((fell * 10)) -le $((said * 11)) ] ||
+        fail "$2: the report tells $said, and $fell went back"
+}
+told pins pins-function '.findings[] | select(.kind == "apart") | .bytes'
+
+# ---- three that keep pools together ----------------------------------------------------------------------------------
+
+run trio -- "$VICTIMS/apart" trio
+json trio
+[ "$(jq -r '[.together.sites[] as $id | .sites[] | select(.id == $id) | .frames[0].function] | sort | join(" ")' \
+    trio.json)" = 'keep_first keep_second keep_third' ] || fail "together: $(jq -c .together trio.json)"
+run trio-apart --apart=keep_first --apart=keep_second --apart=keep_third -- "$VICTIMS/apart" trio
+groups trio-apart '1 1 1'
+told trio trio-apart .together.saving_bytes
+told trio trio-apart '.findings[] | select(.kind == "together") | .bytes'
+run trio-one --apart=keep_first -- "$VICTIMS/apart" trio
+json trio-one
+[ "$(jq .totals.committed_bytes trio-one.json)" -gt $(($(jq .totals.committed_bytes trio.json) * 9 / 10)) ] ||
+    fail 'one of three that keep the same pools has given them back'
 
 # ---- a server --------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
  *
  *   server     two threads answer requests in bursts; each fiftieth leaves an entry in a cache
  *   fork       the same in a forked child; the parent has a burst of its own before that
+ *   trio       three functions that leave a block each where hundreds pass; none of them keeps a pool alone
  *   shift N    200,000 blocks of 100 bytes, of which N are replaced by blocks of 200, in no order
  */
 #include <malloc.h>
@@ -128,10 +129,42 @@ static void shift(unsigned replaced) {
     }
 }
 
+#define TRIO_PASSING 100
+#define TRIO_ROUNDS 3000
+
+#define KEEPER(name)                                                                                                   \
+    __attribute__((noinline)) static char *name(unsigned mark) {                                                       \
+        char *p = malloc(64);                                                                                          \
+        p[0] = (char)mark;                                                                                             \
+        return p;                                                                                                      \
+    }
+
+KEEPER(keep_first)
+KEEPER(keep_second)
+KEEPER(keep_third)
+KEEPER(pass)
+
+static void trio(void) {
+    for (unsigned i = 0; i < TRIO_ROUNDS; i++) {
+        for (unsigned k = 0; k < TRIO_PASSING; k++) {
+            blocks[i % (BLOCKS / TRIO_PASSING) * TRIO_PASSING + k] = pass(k);
+        }
+        EXPECT(keep_first(i) != NULL && keep_second(i) != NULL && keep_third(i) != NULL);
+        if (i % (BLOCKS / TRIO_PASSING) == BLOCKS / TRIO_PASSING - 1 || i == TRIO_ROUNDS - 1) {
+            for (unsigned k = 0; k < BLOCKS; k++) {
+                free(blocks[k]);
+                blocks[k] = NULL;
+            }
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "server";
     if (strcmp(what, "shift") == 0) {
         shift(argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : BLOCKS);
+    } else if (strcmp(what, "trio") == 0) {
+        trio();
     } else if (strcmp(what, "fork") == 0) {
         in_child();
     } else {
