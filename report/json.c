@@ -36,7 +36,6 @@ static const struct field fragmentation_fields[] = {
     FIELD(psc_fragmentation, tail_bytes),       FIELD(psc_fragmentation, empty_pools_bytes),
     FIELD(psc_fragmentation, cached_bytes),     FIELD(psc_fragmentation, metadata_bytes),
     FIELD(psc_fragmentation, pinned_bytes),     FIELD(psc_fragmentation, large_bytes),
-    FIELD(psc_fragmentation, lasting_bytes),
 };
 
 static const struct field class_fields[] = {
@@ -53,11 +52,10 @@ static const struct field class_fields[] = {
 };
 
 static const struct field site_fields[] = {
-    FIELD(psc_site, alloc_count),        FIELD(psc_site, alloc_bytes),     FIELD(psc_site, free_count),
-    FIELD(psc_site, live_count),         FIELD(psc_site, live_bytes),      FIELD(psc_site, peak_live_count),
-    FIELD(psc_site, peak_live_bytes),    FIELD(psc_site, pinned_bytes),    FIELD(psc_site, pinned_pools),
-    FIELD(psc_site, pinning_blocks),     FIELD(psc_site, temporary_count), FIELD(psc_site, lasting_bytes),
-    FIELD(psc_site, worst_pinned_bytes),
+    FIELD(psc_site, alloc_count),     FIELD(psc_site, alloc_bytes),     FIELD(psc_site, free_count),
+    FIELD(psc_site, live_count),      FIELD(psc_site, live_bytes),      FIELD(psc_site, peak_live_count),
+    FIELD(psc_site, peak_live_bytes), FIELD(psc_site, pinned_bytes),    FIELD(psc_site, pinned_pools),
+    FIELD(psc_site, pinning_blocks),  FIELD(psc_site, temporary_count),
 };
 
 /* Of exact traces: who keeps what from going back, and what moving it would give. */
@@ -65,6 +63,7 @@ static const struct field blame_fields[] = {
     FIELD(psc_site, pinned_page_bytes), FIELD(psc_site, pinned_arena_bytes), FIELD(psc_site, pinned_huge_bytes),
     FIELD(psc_site, sole_pools),        FIELD(psc_site, sole_bytes),         FIELD(psc_site, pinning_bytes),
     FIELD(psc_site, apart_bytes),       FIELD(psc_site, saving_bytes),       FIELD(psc_site, internal_bytes),
+    FIELD(psc_site, lasting_bytes),     FIELD(psc_site, worst_pinned_bytes),
 };
 
 static const struct field blame_sum_fields[] = {
@@ -78,6 +77,7 @@ static const struct field unit_fields[] = {
     FIELD(psc_fragmentation, pinned_page_bytes),
     FIELD(psc_fragmentation, pinned_arena_bytes),
     FIELD(psc_fragmentation, pinned_huge_bytes),
+    FIELD(psc_fragmentation, lasting_bytes),
 };
 
 /* Of a site, what adds up: a pool may be pinned by several sites. */
@@ -120,6 +120,15 @@ static void emit_nulls(struct psc_emit *emit, const struct field *fields, size_t
 #define EMIT_EXACT(emit, model, record, fields)                                                                        \
     (psc_model_is_sampled(model) ? emit_nulls((emit), (fields), PSC_COUNT_OF(fields))                                  \
                                  : emit_fields((emit), (record), (fields), PSC_COUNT_OF(fields)))
+
+/* NAN: not known. */
+static void emit_real_or_null(struct psc_emit *emit, const char *key, double value) {
+    if (isnan(value)) {
+        psc_emit_null(emit, key);
+    } else {
+        psc_emit_real(emit, key, value);
+    }
+}
 
 static void emit_flag(struct psc_emit *emit, const char *key, uint32_t flags, uint32_t flag) {
     psc_emit_bool(emit, key, (flags & flag) != 0);
@@ -221,8 +230,8 @@ static void emit_site(struct psc_emit *emit, const struct psc_model *model, cons
     psc_emit_open(emit, NULL, '{');
     psc_emit_number(emit, "id", site->id);
     EMIT_FIELDS(emit, site, site_fields);
-    psc_emit_real(emit, "pinned_byte_seconds", site->pinned_byte_ns / 1e9);
     EMIT_EXACT(emit, model, site, blame_fields);
+    emit_real_or_null(emit, "pinned_byte_seconds", psc_model_is_sampled(model) ? NAN : site->pinned_byte_ns / 1e9);
     emit_ranges(emit, site);
     psc_emit_open(emit, "lifetime_bytes", '{');
     emit_lifetime(emit, "p50", site->lifetime_p50);
@@ -260,6 +269,7 @@ static bool *choose_sites(const struct psc_model *model, size_t top) {
     mark(marks, model->by_live, model->by_live_count, top);
     mark(marks, model->by_pinned, model->by_pinned_count, top);
     mark(marks, model->by_peak, model->by_peak_count, top);
+    mark(marks, model->by_worst, model->by_worst_count, top);
     for (size_t i = 0; top == 0 && i < model->site_count; i++) {
         marks[i] = true;
     }
@@ -392,20 +402,12 @@ static void emit_notes(struct psc_emit *emit, const struct psc_model *model, con
     psc_emit_close(emit, '[');
 }
 
-static void emit_ratio(struct psc_emit *emit, const char *key, double ratio) {
-    if (isnan(ratio)) {
-        psc_emit_null(emit, key);
-    } else {
-        psc_emit_real(emit, key, ratio);
-    }
-}
-
 static void emit_fragmentation(struct psc_emit *emit, const struct psc_model *model) {
     psc_emit_open(emit, "fragmentation", '{');
     EMIT_FIELDS(emit, &model->fragmentation, fragmentation_fields);
     EMIT_EXACT(emit, model, &model->fragmentation, unit_fields);
-    emit_ratio(emit, "realised_at_peak", model->fragmentation.realised_at_peak);
-    emit_ratio(emit, "realised_now", model->fragmentation.realised_now);
+    emit_real_or_null(emit, "realised_at_peak", model->fragmentation.realised_at_peak);
+    emit_real_or_null(emit, "realised_now", model->fragmentation.realised_now);
     psc_emit_close(emit, '{');
 }
 

@@ -256,6 +256,7 @@ static void fill(struct psc_load *load) {
     lay_out_arenas(model);
     model->by_live = rank_sites(model, offsetof(struct psc_site, live_bytes), &model->by_live_count);
     model->by_pinned = rank_sites(model, offsetof(struct psc_site, pinned_bytes), &model->by_pinned_count);
+    model->by_worst = rank_sites(model, offsetof(struct psc_site, worst_pinned_bytes), &model->by_worst_count);
     model->by_peak = rank_sites(model, offsetof(struct psc_site, peak_live_bytes), &model->by_peak_count);
     psc_load_notes(load);
 }
@@ -305,9 +306,10 @@ void psc_model_close(struct psc_model *model) {
     for (size_t i = 0; i < model->note_count; i++) {
         free(model->notes[i].text);
     }
-    void *const arrays[] = {model->process.argv, model->modules, model->sites,   model->by_live, model->by_pinned,
-                            model->pairs,        model->pools,   model->larges,  model->arenas,  model->threads,
-                            model->snapshots,    model->notes,   model->by_peak, model->maps,    model->lifetimes};
+    void *const arrays[] = {model->process.argv, model->modules, model->sites,     model->by_live,
+                            model->by_pinned,    model->pairs,   model->pools,     model->larges,
+                            model->arenas,       model->threads, model->snapshots, model->notes,
+                            model->by_peak,      model->maps,    model->lifetimes, model->by_worst};
     for (size_t i = 0; i < PSC_COUNT_OF(arrays); i++) {
         free(arrays[i]);
     }
@@ -409,6 +411,7 @@ void psc_model_symbolize_top(struct psc_model *model, size_t top) {
     symbolize_first(model, model->by_live, model->by_live_count, top);
     symbolize_first(model, model->by_pinned, model->by_pinned_count, top);
     symbolize_first(model, model->by_peak, model->by_peak_count, top);
+    symbolize_first(model, model->by_worst, model->by_worst_count, top);
     psc_progress_clear();
 }
 

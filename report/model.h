@@ -379,6 +379,8 @@ struct psc_model {
     size_t by_pinned_count;
     uint32_t *by_peak; /* ids of sites with live bytes at the peak, most first */
     size_t by_peak_count;
+    uint32_t *by_worst; /* ids of sites with pinned bytes when that was worst, most first */
+    size_t by_worst_count;
     struct psc_together together;
     struct psc_pair *pairs; /* of most weight first */
     size_t pair_count;
@@ -415,7 +417,7 @@ void psc_model_symbolize(struct psc_model *model, struct psc_site *site);
 /* Takes over the names that `older`, an earlier reading of the same trace, has looked up, which then has none: its frames
  * live as long as `model`. Does nothing where the modules of `older` are not the first ones of `model`. */
 void psc_model_adopt_symbols(struct psc_model *model, struct psc_model *older);
-/* Symbolizes the first `top` sites by live, by pinned and by peak bytes: what summary and page show. */
+/* Symbolizes the first `top` sites by live, by pinned, by peak and by worst pinned bytes: what summary and page show. */
 void psc_model_symbolize_top(struct psc_model *model, size_t top);
 /* Gives back the array of resolved frames of one site. */
 void psc_model_forget_frames(struct psc_site *site);

@@ -1,23 +1,19 @@
 /* The text that a person reads and acts on. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/compiler.h"
 #include "report/array.h"
 #include "report/findings.h"
 #include "report/format.h"
 #include "report/log.h"
 #include "report/report.h"
-#include "report/rss.h"
+#include "report/summary_part.h"
 
 #define FRAMES_SHOWN 6
 #define FUNCTION_COLUMNS 44
-#define CLASSES_SHOWN 6
 #define DAMAGE_SHOWN 16
-#define CLASS_SHARE 100 /* a class is named from a hundredth of the committed bytes on */
-#define NAMELESS_MAX 8  /* modules named as having no names */
+#define NAMELESS_MAX 8 /* modules named as having no names */
 
 #define WEIGHT(field) offsetof(struct psc_site, field)
 
@@ -96,131 +92,6 @@ static void write_damage(const struct psc_model *model, FILE *out) {
     if (count != 0) {
         fprintf(out, "The trace is damaged in %zu %s (listed at the end): what follows is what could be read.\n", count,
                 plural(count, "place", "places"));
-    }
-}
-
-/* ---- where the memory is --------------------------------------------------------------------------------------- */
-
-static void write_part(FILE *out, const char *name, uint64_t bytes, uint64_t whole) {
-    fprintf(out, "  %-52s %18s %9s %8s\n", name, COUNT(bytes), BYTES(bytes), psc_format_share(bytes, whole).s);
-}
-
-static void write_beside(FILE *out, const char *name, uint64_t bytes) {
-    if (bytes != 0) {
-        fprintf(out, "  %-52s %18s %9s\n", name, COUNT(bytes), BYTES(bytes));
-    }
-}
-
-static const char *moment(const struct psc_model *model) {
-    if (psc_model_is_sampled(model) && !model->sampling.calibrated && model->sampling.has_snapshot) {
-        return "Memory at the last snapshot";
-    }
-    return model->process.end == PSC_PROCESS_RUNNING ? "Memory now" : "Memory at the end";
-}
-
-/* A sampled trace does not tell where in a pool it is free. */
-static void write_pinned(const struct psc_model *model, FILE *out) {
-    const struct psc_fragmentation *f = &model->fragmentation;
-    if (psc_model_is_sampled(model)) {
-        write_part(out, "  free memory in pools with live blocks (pinned)", f->pinned_bytes, f->committed_bytes);
-    } else {
-        write_part(out, "  free blocks between live ones (pinned)", f->free_blocks_bytes, f->committed_bytes);
-        write_part(out, "  pages behind the last block of a pool (pinned)", f->tail_bytes, f->committed_bytes);
-    }
-}
-
-/* The heap's own sums when the live bytes last rose to a peak. */
-static void write_peak(const struct psc_model *model, FILE *out) {
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        const struct psc_wire_snapshot *peak = &model->snapshots[i];
-        if ((peak->flags & PSC_SNAPSHOT_PEAK) != 0) {
-            fprintf(out, "about the peak of live bytes, after %s: %s held = %s in live blocks",
-                    psc_format_duration(peak->time_ns).s, BYTES(peak->committed_bytes), BYTES(peak->block_bytes));
-            fprintf(out, " + %s pinned + %s in empty pools + %s cached\n", BYTES(peak->pinned_bytes),
-                    BYTES(peak->empty_bytes), BYTES(peak->cached_bytes));
-            return;
-        }
-    }
-}
-
-/* What live blocks keep, by what goes back as one; and how much is held for what is live, then and now. */
-static void write_units(const struct psc_model *model, FILE *out) {
-    const struct psc_fragmentation *f = &model->fragmentation;
-    if (!psc_model_is_sampled(model)) {
-        fprintf(out, "free, but kept by a live block of the same page: %s, pool: %s,", BYTES(f->pinned_page_bytes),
-                BYTES(f->pinned_bytes));
-        fprintf(out, " arena: %s, 2 MiB: %s\n", BYTES(f->pinned_arena_bytes), BYTES(f->pinned_huge_bytes));
-    }
-    if (!isnan(f->realised_at_peak) && !isnan(f->realised_now)) {
-        fprintf(out, "held: %.2f times what was live at the peak, %.2f times what is live %s\n",
-                1 + f->realised_at_peak, 1 + f->realised_now,
-                model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end");
-    }
-}
-
-static void write_memory(const struct psc_model *model, FILE *out) {
-    const struct psc_fragmentation *f = &model->fragmentation;
-    fprintf(out, "\n%-54s %18s %9s %8s\n", moment(model), "bytes", "", "share");
-    write_part(out, "held by the heap (committed)", f->committed_bytes, f->committed_bytes);
-    write_part(out, "  live, as requested", f->live_requested_bytes, f->committed_bytes);
-    write_part(out, "  rounding of live blocks (internal)", f->internal_bytes, f->committed_bytes);
-    write_pinned(model, out);
-    write_part(out, "  empty pools", f->empty_pools_bytes, f->committed_bytes);
-    write_part(out, "  free pages not yet given back (cached)", f->cached_bytes, f->committed_bytes);
-    if (psc_rss_last(model) == NULL) {
-        fputs("beside it\n", out);
-        write_beside(out, "whole process, resident (RSS) at the last snapshot", model->totals.rss_bytes);
-        write_beside(out, "the heap's own tables", f->metadata_bytes);
-        write_beside(out, "the tracker's tables and the trace", model->totals.tracker_bytes);
-    }
-    fprintf(out, "peak: %s live, %s committed", BYTES(model->totals.peak_live_bytes),
-            BYTES(model->totals.peak_committed_bytes));
-    if (model->totals.peak_rss_bytes != 0) {
-        fprintf(out, ", %s RSS", BYTES(model->totals.peak_rss_bytes));
-    }
-    fputc('\n', out);
-    write_peak(model, out);
-    write_units(model, out);
-    psc_rss_write(model, out);
-}
-
-/* ---- size classes ---------------------------------------------------------------------------------------------- */
-
-static uint64_t excess_of(const struct psc_class *class) {
-    return class->committed_bytes - class->live_requested_bytes;
-}
-
-static int by_excess(const void *left, const void *right) {
-    uint64_t a = excess_of(*(const struct psc_class *const *)left);
-    uint64_t b = excess_of(*(const struct psc_class *const *)right);
-    return a != b ? (a > b ? -1 : 1) : 0;
-}
-
-static void write_class(const struct psc_class *class, FILE *out) {
-    struct psc_text block = psc_format_bytes(class->block_bytes);
-    fprintf(out, "  %10s %9s %11s %11s %8s %10s %10s %10s\n", class->block_bytes == 0 ? "large" : block.s,
-            COUNT(class->pools), COUNT(class->live_blocks), COUNT(class->capacity_blocks),
-            psc_format_share(class->live_blocks, class->capacity_blocks).s, BYTES(class->live_requested_bytes),
-            BYTES(class->committed_bytes), BYTES(class->pinned_bytes));
-}
-
-static void write_classes(const struct psc_model *model, FILE *out) {
-    const struct psc_class *order[PSC_CLASSES_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < PSC_CLASSES_MAX; i++) {
-        if (excess_of(&model->classes[i]) > model->fragmentation.committed_bytes / CLASS_SHARE) {
-            order[count++] = &model->classes[i];
-        }
-    }
-    if (count == 0) {
-        return;
-    }
-    qsort(order, count, sizeof(*order), by_excess);
-    fputs("\nSize classes that hold most beyond what is requested\n", out);
-    fprintf(out, "  %10s %9s %11s %11s %8s %10s %10s %10s\n", "block", "pools", "live", "capacity", "full", "requested",
-            "committed", "pinned");
-    for (size_t i = 0; i < count && i < CLASSES_SHOWN; i++) {
-        write_class(order[i], out);
     }
 }
 
@@ -334,8 +205,23 @@ static void write_pinned_site(const struct psc_model *model, const struct psc_si
             plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
     fprintf(out, "        alone in %s of them (%s pinned); pools of its own would take %s and give %s back\n",
             COUNT(site->sole_pools), BYTES(site->sole_bytes), BYTES(site->apart_bytes), BYTES(site->saving_bytes));
+    if (model->walks.has_window) {
+        fprintf(out, "        %s of it are lasting; ", BYTES(site->lasting_bytes));
+    } else {
+        fputs("        ", out);
+    }
+    fprintf(out, "over the run %s on average\n",
+            BYTES(model->process.duration_ns == 0
+                      ? site->pinned_bytes
+                      : (uint64_t)(site->pinned_byte_ns / (double)model->process.duration_ns)));
     fprintf(out, "        its share of what is free in pages %s, arenas %s, 2 MiB ranges %s\n",
             BYTES(site->pinned_page_bytes), BYTES(site->pinned_arena_bytes), BYTES(site->pinned_huge_bytes));
+}
+
+static void write_worst_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
+    fprintf(out, "%s (%s); %s at the end, %s on average\n", BYTES(site->worst_pinned_bytes),
+            psc_format_share(site->worst_pinned_bytes, model->walks.worst_bytes).s, BYTES(site->pinned_bytes),
+            BYTES((uint64_t)(site->pinned_byte_ns / (double)model->process.duration_ns)));
 }
 
 /* One list of the summary. */
@@ -467,6 +353,27 @@ static bool peak_has_passed(const struct psc_model *model) {
     return model->totals.live_bytes < model->totals.peak_live_bytes / 2;
 }
 
+/* Where most of it has gone back since, what is pinned now does not tell of it. */
+static bool worst_has_passed(const struct psc_model *model) {
+    const struct psc_walks *walks = &model->walks;
+    return walks->worst_bytes >= PSC_FINDING_LEAST_BYTES &&
+           model->fragmentation.pinned_bytes < walks->worst_bytes / 2 && model->process.duration_ns != 0;
+}
+
+static void write_worst(const struct psc_model *model, size_t top, FILE *out) {
+    char title[128];
+    snprintf(title, sizeof(title), "Sites that pinned most when it was worst, after %s",
+             psc_format_duration(model->walks.worst_ns).s);
+    const struct list worst = {title,
+                               model->by_worst,
+                               model->by_worst_count,
+                               WEIGHT(worst_pinned_bytes),
+                               model->walks.worst_bytes,
+                               write_worst_site,
+                               0};
+    write_list(model, &worst, top, out);
+}
+
 static void write_all_sites(const struct psc_model *model, size_t top, FILE *out) {
     const struct psc_totals *totals = &model->totals;
     const struct psc_not_sampled *rest = &model->not_sampled;
@@ -491,6 +398,9 @@ static void write_all_sites(const struct psc_model *model, size_t top, FILE *out
     if (peak_has_passed(model)) {
         write_list(model, &peak, top, out);
     }
+    if (worst_has_passed(model)) {
+        write_worst(model, top, out);
+    }
 }
 
 void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
@@ -499,9 +409,9 @@ void psc_summary_write(struct psc_model *model, FILE *out, size_t top) {
     write_sampling(model, out);
     write_damage(model, out);
     if ((model->process.flags & PSC_TRACE_PASSIVE) == 0) {
-        write_memory(model, out);
+        psc_summary_memory(model, out);
         psc_findings_write(model, out);
-        write_classes(model, out);
+        psc_summary_classes(model, out);
         write_all_sites(model, top, out);
         write_nameless(model, top != 0 ? top : PSC_REPORT_TOP, out);
     }

@@ -6,7 +6,7 @@
 #define COST_FACTOR 400
 #define SHARE_SHIFT 16
 #define WINDOW_PART 8 /* of the run so far */
-#define WINDOW_WALKS 4
+#define WINDOW_WALKS 2
 #define WORST_RISE(bytes) ((bytes) / 33)
 
 static uint64_t earliest_ns;     /* [snapshot] */
