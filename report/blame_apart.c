@@ -1,7 +1,6 @@
 /* What a site holds alone, and what pools of its own would take and give: report/blame.h has the formulas. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "report/array.h"
 #include "report/blame_part.h"
@@ -29,6 +28,7 @@ struct freed {
 struct apart {
     struct psc_load *load;
     double *gains; /* by site: saving, which may be negative */
+    double *ages;  /* by site: of what was freed, summed */
     struct psc_piece **by_class;
     size_t class_start[PSC_CLASSES_MAX + 1]; /* in by_class */
     struct cell *cells;                      /* by class */
@@ -127,10 +127,12 @@ static void make_cells(struct apart *apart) {
 
 /* ---- whose the free places were ---------------------------------------------------------------------------------- */
 
-static double freed_age(const struct psc_load *load, size_t site) {
-    struct psc_lifetime freed = load->model->lifetimes[site];
-    memset(freed.alive, 0, sizeof(freed.alive));
-    return psc_lifetime_sum(&freed);
+static double *freed_ages(const struct psc_model *model) {
+    double *ages = psc_array_new(model->site_count, sizeof(*ages));
+    for (size_t i = 0; i < model->site_count; i++) {
+        ages[i] = model->sites[i].free_count != 0 ? psc_lifetime_freed_sum(&model->lifetimes[i]) : 0;
+    }
+    return ages;
 }
 
 static uint32_t class_of_size(const struct psc_model *model, uint64_t bytes) {
@@ -152,7 +154,7 @@ static void sum_pinning(struct apart *apart) {
             const struct cell *cell = &apart->cells[i];
             double part = part_of(apart, cell);
             apart->pinning[class].count += (double)apart->load->model->sites[cell->site].free_count * part;
-            apart->pinning[class].age += freed_age(apart->load, cell->site) * part;
+            apart->pinning[class].age += apart->ages[cell->site] * part;
         }
     }
 }
@@ -165,7 +167,7 @@ static void sum_others(struct apart *apart) {
         if (site->free_count != 0 && apart->load->blame->shares[i].pinning_blocks == 0) {
             struct freed *freed = &apart->others[class_of_size(model, site->free_bytes / site->free_count)];
             freed->count += (double)site->free_count;
-            freed->age += freed_age(apart->load, i);
+            freed->age += apart->ages[i];
         }
     }
 }
@@ -261,7 +263,7 @@ static void finish_cell(struct apart *apart, uint32_t class, const struct cell *
     struct psc_site *site = &apart->load->model->sites[cell->site];
     double part = part_of(apart, cell), committed = (double)cell->committed_bytes;
     double freed = apart->pinning[class].age + apart->others[class].age;
-    double own = freed > 0 ? freed_age(apart->load, cell->site) * part / freed : 0;
+    double own = freed > 0 ? apart->ages[cell->site] * part / freed : 0;
     double places = ((double)cell->blocks + own * (double)cell->free_places) / (double)cell->pools;
     double spanned = places * pools_spanned(apart, class, cell);
     double most = (double)cell->blocks + (double)site->free_count * part;
@@ -275,6 +277,7 @@ void psc_blame_apart(struct psc_load *load) {
     struct psc_model *model = load->model;
     struct apart apart = {.load = load,
                           .gains = psc_array_new(model->site_count, sizeof(double)),
+                          .ages = freed_ages(model),
                           .slots = psc_array_new(model->site_count, sizeof(uint32_t))};
     sort_by_class(&apart);
     make_cells(&apart);
@@ -291,6 +294,7 @@ void psc_blame_apart(struct psc_load *load) {
         model->sites[i].saving_bytes = psc_estimate_round(apart.gains[i]);
     }
     free(apart.gains);
+    free(apart.ages);
     free(apart.by_class);
     free(apart.cells);
     free(apart.slots);

@@ -170,10 +170,18 @@ static double sum_of_bucket(const struct psc_age_sums *sums, unsigned bucket) {
     return sums->count * start_of(bucket) + (bucket == 0 ? sums->count / 2 : sums->places) * width;
 }
 
-double psc_lifetime_sum(const struct psc_lifetime *lifetime) {
+static double sum_of(const struct psc_age_sums buckets[PSC_AGE_BUCKETS]) {
     double sum = 0;
     for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
-        sum += sum_of_bucket(&lifetime->freed[k], k) + sum_of_bucket(&lifetime->alive[k], k);
+        sum += buckets[k].count != 0 ? sum_of_bucket(&buckets[k], k) : 0;
     }
     return sum;
+}
+
+double psc_lifetime_freed_sum(const struct psc_lifetime *lifetime) {
+    return sum_of(lifetime->freed);
+}
+
+double psc_lifetime_sum(const struct psc_lifetime *lifetime) {
+    return sum_of(lifetime->freed) + sum_of(lifetime->alive);
 }

@@ -61,7 +61,8 @@ size_t psc_lifetime_curve(const struct psc_lifetime *lifetime, double weight,
 /* The age at which the share of blocks that are dead reaches `quantile` (0 < quantile < 1), in bytes.
  * PSC_LIFETIME_UNKNOWN where too many still live to say. */
 uint64_t psc_survival_quantile(const struct psc_survival_point *points, size_t count, double quantile);
-/* All ages together, in bytes. */
+/* All ages together, in bytes; and those of the freed ones. */
+double psc_lifetime_freed_sum(const struct psc_lifetime *lifetime);
 double psc_lifetime_sum(const struct psc_lifetime *lifetime);
 
 #endif
