@@ -109,6 +109,9 @@ static void *alloc_zeroed_in(uint32_t group, size_t bytes) {
 void *psc_record_new_apart(size_t alignment, size_t bytes, bool zeroed, const struct psc_unwind_start *start) {
     uint32_t group = psc_track_epoch() != 0 ? psc_track_group(start) : 0;
     void *p = zeroed ? alloc_zeroed_in(group, bytes) : psc_heap_alloc_in(group, alignment, bytes);
+    if (p == NULL && group != 0) { /* there may be room in the pools of all others */
+        p = zeroed ? psc_heap_alloc_zeroed(bytes) : psc_heap_alloc_in(0, alignment, bytes);
+    }
     psc_record_alloc(p, bytes, start);
     return p;
 }

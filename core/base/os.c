@@ -152,6 +152,18 @@ size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count) {
     return done;
 }
 
+static uint32_t filtered; /* any thread, atomic: there is a filter that we do not know */
+
+void psc_os_look_for_sandbox(void) {
+    int saved = errno;
+    PSC_STORE(&filtered, in_sandbox());
+    errno = saved;
+}
+
+bool psc_os_may_ask_resident(void) {
+    return !PSC_LOAD(&sandboxed) && !PSC_LOAD(&filtered);
+}
+
 static uint64_t resident_pages(const char *address, size_t pages) {
     unsigned char there[RESIDENT_STEP];
     uint64_t count = 0;
@@ -167,7 +179,7 @@ static uint64_t resident_pages(const char *address, size_t pages) {
 uint64_t psc_os_resident(const void *address, size_t bytes) {
     uint64_t pages = 0;
     int saved = errno;
-    for (size_t at = 0; at < bytes && !PSC_LOAD(&sandboxed); at += RESIDENT_STEP * PSC_PAGE_BYTES) {
+    for (size_t at = 0; at < bytes && psc_os_may_ask_resident(); at += RESIDENT_STEP * PSC_PAGE_BYTES) {
         size_t rest = (bytes - at) / PSC_PAGE_BYTES;
         pages += resident_pages((const char *)address + at, rest < RESIDENT_STEP ? rest : RESIDENT_STEP);
     }

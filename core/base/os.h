@@ -38,8 +38,12 @@ void *psc_os_grow(void *address, size_t old_bytes, size_t new_bytes);
 /* Moves the pages of a mapping over a reserved range of `new_bytes`, and gives it that size. False: both are unchanged.
  */
 bool psc_os_move(void *from, size_t old_bytes, void *to, size_t new_bytes);
+/* Once, before a second thread is started: notes whether system calls are filtered that we have not been told of. */
+void psc_os_look_for_sandbox(void);
+/* False in a sandbox: what is resident is not known then. */
+bool psc_os_may_ask_resident(void);
 /* Of a range of whole pages, the bytes whose pages are in memory. What is not mapped counts for nothing, nor does
- * anything where the kernel may not be asked (a sandbox). Some 10 ns a page. */
+ * anything where the kernel may not be asked. Some 10 ns a page. */
 uint64_t psc_os_resident(const void *address, size_t bytes);
 /* Zeroed pages that a forked child finds zeroed again. NULL: none. */
 void *psc_os_map_wiped_on_fork(size_t bytes);

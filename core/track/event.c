@@ -200,12 +200,19 @@ PSC_INLINE void add_age(struct psc_wire_row *row, struct psc_wire_places *places
     PSC_OWN_STEP(count, 1);
 }
 
+/* To one of the two whole numbers beside it, so that the roundings of many do not add up. */
+static uint32_t round_weighted(double value, uint32_t count) {
+    uint32_t whole = (uint32_t)value;
+    return whole + psc_age_round((uint32_t)((value - whole) * 0x1p32), count);
+}
+
 static void add_age_of_sample(struct psc_wire_row *row, struct psc_wire_places *places, uint64_t age, double weight) {
     uint32_t bucket = psc_age_bucket(age);
     double place = psc_age_place(age) / 0x1p32;
-    PSC_OWN_STEP(&places[bucket].sum, (uint32_t)(weight * place + 0.5));
-    PSC_OWN_STEP(&places[bucket].squares, (uint32_t)(weight * place * place + 0.5));
-    PSC_OWN_STEP(&row->ages[bucket], (uint32_t)(weight + 0.5));
+    uint32_t count = row->ages[bucket];
+    PSC_OWN_STEP(&places[bucket].sum, round_weighted(weight * place, count));
+    PSC_OWN_STEP(&places[bucket].squares, round_weighted(weight * place * place, count));
+    PSC_OWN_STEP(&row->ages[bucket], round_weighted(weight, count + 1));
 }
 
 static PSC_NOINLINE void add_free_of_sample(struct psc_track_thread *thread, struct psc_wire_row *row,

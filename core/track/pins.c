@@ -69,21 +69,24 @@ static void charge(struct walk *walk, const struct pool *pool) {
     }
 }
 
-static void keep_lowest(struct psc_wire_extent *extent, uint64_t pinned_bytes, bool turn) {
+/* `low`: as it was before the pool was looked at. */
+static void keep_lowest(struct psc_wire_extent *extent, uint32_t low, uint64_t pinned_bytes, bool turn) {
     uint32_t now = pinned_bytes < UINT32_MAX ? (uint32_t)pinned_bytes : UINT32_MAX;
-    uint32_t low = PSC_LOAD(&extent->low_now);
     if (turn) {
         PSC_STORE(&extent->low_before, low);
-        PSC_STORE(&extent->low_now, now);
-    } else if (now < low) {
-        PSC_STORE(&extent->low_now, now);
+    }
+    bool same = (!turn && now >= low) ||
+                __atomic_compare_exchange_n(&extent->low_now, &low, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    if (!same) { /* it has become another pool's meanwhile */
+        PSC_STORE(&extent->low_before, 0);
     }
 }
 
 static void walk_extent(struct walk *walk, struct psc_wire_extent *extent, uint32_t room) {
+    uint32_t low = PSC_LOAD(&extent->low_now);
     struct pool pool = look_at(extent, room);
     walk->pinned_bytes += pool.pinned_bytes;
-    keep_lowest(extent, pool.pinned_bytes, walk->turn);
+    keep_lowest(extent, low, pool.pinned_bytes, walk->turn);
     if (pool.pinned_bytes != 0) {
         charge(walk, &pool);
     }
@@ -153,8 +156,21 @@ static void begin_window(uint64_t now_ns) {
     window_walks = 0;
 }
 
+/* It came to a part of the pools only, and some of them may stand in another window than the others. */
+static void drop_walk(void) {
+    uint32_t count = psc_track_table_count(PSC_CHUNK_PINS);
+    for (uint32_t site = 0; site < count; site++) {
+        ((struct psc_wire_pins *)psc_track_table_row(PSC_CHUNK_PINS, site))->sum = 0;
+    }
+    PSC_STORE(&psc_track.header->walks.window_ns, 0);
+}
+
 static void note_walk(const struct walk *walk, uint64_t now_ns) {
     struct psc_wire_walks *walks = &psc_track.header->walks;
+    if (walk->turn) {
+        begin_window(now_ns);
+    }
+    window_walks++;
     uint64_t before_ns = walks->count != 0 ? walks->last_ns : psc_track.header->start_ns;
     bool worst = walk->pinned_bytes > walks->worst_bytes + WORST_RISE(walks->worst_bytes);
     close_rows(now_ns - before_ns, worst);
@@ -171,14 +187,14 @@ void psc_track_pins_walk(uint64_t now_ns) {
         return; /* of a sampled trace tags do not tell */
     }
     struct walk walk = {.turn = is_turn(now_ns)};
-    uint64_t start_ns = psc_os_thread_cpu_ns();
-    if (walk.turn) {
-        begin_window(now_ns);
-    }
-    window_walks++;
+    struct psc_track_watch watch = psc_track_watch_start();
     walk_all(&walk);
-    note_walk(&walk, now_ns);
-    earliest_ns = psc_os_monotonic_ns() + (psc_os_thread_cpu_ns() - start_ns) * COST_FACTOR;
+    if (walk.stopped) {
+        drop_walk();
+    } else {
+        note_walk(&walk, now_ns);
+    }
+    earliest_ns = psc_os_monotonic_ns() + psc_track_watch_ns(&watch) * COST_FACTOR;
 }
 
 void psc_track_pins_reset(void) {

@@ -16,7 +16,7 @@ static struct psc_os_file_id statm_id;
 
 size_t psc_track_proc_read(const char *path, char *buffer, size_t bytes) {
     size_t length = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe that is named as rules has no end */
     while (fd >= 0 && length < bytes - 1) {
         ssize_t got = read(fd, buffer + length, bytes - 1 - length);
         if (got <= 0 && !(got < 0 && errno == EINTR)) {

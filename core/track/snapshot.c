@@ -8,7 +8,8 @@
  * cost nothing, a quarter of a percent. */
 #define COST_FACTOR_EXACT 200
 #define COST_FACTOR_SAMPLED 400
-#define COST_FACTOR_ASKING 400
+#define COST_FACTOR_ASKING 800
+#define COST_FACTOR_ASKING_LAST 20
 /* The one of the peak is taken anew when live bytes rose by this part: 3 %. */
 #define PEAK_RISE(live) ((live) / 33)
 #define HISTORY_MAX 4096
@@ -28,9 +29,10 @@ static uint16_t rows[HISTORY_MAX];
 static uint32_t rows_used;
 static struct psc_wire_snapshot scratch; /* too large for a small stack */
 static struct psc_wire_map scratch_map;
-/* The kernel is asked at most every so many times what that cost: a quarter of a percent of the time. */
+/* The kernel is asked at most every so many times what that cost: an eighth of a percent of the time. */
 static uint64_t ask_after_ns;
 static uint64_t asking_ns;             /* what it cost in this snapshot */
+static uint64_t asked_cost_ns;         /* what it cost the last time, which may have been in the parent */
 static struct psc_wire_snapshot asked; /* the last one for which it was */
 
 static uint32_t history_max(void) {
@@ -70,27 +72,40 @@ static uint32_t next_history_row(void) {
 }
 
 static void ask(uint64_t now_ns) {
-    uint64_t start_ns = psc_os_thread_cpu_ns();
+    struct psc_track_watch watch = psc_track_watch_start();
     scratch.tracker_anon_bytes = psc_track_private_resident_bytes();
     psc_track.host.describe_resident(&scratch);
-    scratch.flags |= PSC_SNAPSHOT_ASKED;
-    asked = scratch;
-    asking_ns = psc_os_thread_cpu_ns() - start_ns;
+    if (psc_os_may_ask_resident()) { /* else it has become a sandbox meanwhile */
+        scratch.flags |= PSC_SNAPSHOT_ASKED;
+        asked = scratch;
+    }
+    asking_ns = asked_cost_ns = psc_track_watch_ns(&watch);
     ask_after_ns = now_ns + asking_ns * COST_FACTOR_ASKING;
 }
 
 /* Between two questions what is absent, and what the tables take, is taken to stay as it is. */
-static void fill_resident(uint64_t now_ns, bool last) {
-    asking_ns = 0;
-    if (last || now_ns >= ask_after_ns) {
-        ask(now_ns);
-        return;
-    }
+static void fill_as_asked(void) {
     uint64_t absent = asked.committed_bytes > asked.resident_bytes ? asked.committed_bytes - asked.resident_bytes : 0;
     scratch.resident_bytes = scratch.committed_bytes > absent ? scratch.committed_bytes - absent : 0;
     scratch.metadata_resident_bytes = asked.metadata_resident_bytes;
     scratch.tracker_anon_bytes = asked.tracker_anon_bytes;
     scratch.large_rounding_bytes = asked.large_rounding_bytes;
+}
+
+/* The end has a more generous budget, but a short process with a large heap, such as a forked child, has not. */
+static bool is_time_to_ask(uint64_t now_ns, bool last) {
+    uint64_t run_ns = now_ns - psc_track.header->start_ns;
+    return psc_os_may_ask_resident() &&
+           (now_ns >= ask_after_ns || (last && run_ns >= asked_cost_ns * COST_FACTOR_ASKING_LAST));
+}
+
+static void fill_resident(uint64_t now_ns, bool last) {
+    asking_ns = 0;
+    if (is_time_to_ask(now_ns, last)) {
+        ask(now_ns);
+    } else if ((asked.flags & PSC_SNAPSHOT_ASKED) != 0) {
+        fill_as_asked();
+    }
 }
 
 static void fill_scratch(uint64_t now_ns, bool last) {
@@ -150,16 +165,17 @@ static void write_peak(void) {
 }
 
 /* Questions to the kernel and walks over tags are as rare as they have to be, not the snapshots. */
-static void count_cost(uint64_t start_ns) {
-    uint64_t cost = psc_os_thread_cpu_ns() - start_ns - asking_ns;
+static void count_cost(const struct psc_track_watch *watch) {
+    uint64_t all = psc_track_watch_ns(watch);
+    uint64_t cost = all > asking_ns ? all - asking_ns : 0;
     PSC_STORE(&earliest_ns,
               psc_os_monotonic_ns() + cost * (psc_track.interval != 0 ? COST_FACTOR_SAMPLED : COST_FACTOR_EXACT));
 }
 
-static void finish(uint64_t start_ns) {
+static void finish(const struct psc_track_watch *watch) {
     struct psc_wire_counters *counters = &psc_track.header->counters;
     PSC_STORE(&counters->snapshots_taken, ++sequence);
-    PSC_OWN_ADD(&counters->snapshot_ns, psc_os_thread_cpu_ns() - start_ns);
+    PSC_OWN_ADD(&counters->snapshot_ns, psc_track_watch_ns(watch));
 }
 
 static bool is_peak_due(void) {
@@ -179,7 +195,7 @@ static void take_locked(uint64_t now_ns) {
     if (now_ns < earliest_ns || (!peak && !history)) {
         return; /* another thread took it */
     }
-    uint64_t start_ns = psc_os_thread_cpu_ns();
+    struct psc_track_watch watch = psc_track_watch_start();
     fill_scratch(now_ns, false);
     if (peak) {
         write_peak();
@@ -188,9 +204,9 @@ static void take_locked(uint64_t now_ns) {
         write_history(0);
         PSC_STORE(&history_due_ns, now_ns + interval_ns);
     }
-    count_cost(start_ns);
+    count_cost(&watch);
     psc_track_pins_walk(now_ns);
-    finish(start_ns);
+    finish(&watch);
 }
 
 void psc_track_snapshot_take_due(uint64_t now_ns) {
@@ -218,20 +234,22 @@ void psc_track_snapshot_take_last(void) {
     if (!try_for_a_while(&psc_track.locks.snapshot)) {
         return;
     }
-    uint64_t now_ns = psc_os_monotonic_ns(), start_ns = psc_os_thread_cpu_ns();
+    struct psc_track_watch watch = psc_track_watch_start();
+    uint64_t now_ns = watch.wall_ns;
     bool peak = is_peak_due();
     fill_scratch(now_ns, true);
     if (peak) {
         write_peak();
     }
     write_history(PSC_SNAPSHOT_LAST);
-    finish(start_ns);
+    finish(&watch);
     psc_lock_release(&psc_track.locks.snapshot);
 }
 
 void psc_track_snapshot_reset(void) {
     earliest_ns = 0;
-    ask_after_ns = 0;
+    ask_after_ns = psc_track.header->start_ns + asked_cost_ns * COST_FACTOR_ASKING;
+    asked.flags = 0;
     history_due_ns = 0;
     peak_taken_bytes = 0;
     interval_ns = INTERVAL_FIRST_NS;

@@ -151,6 +151,7 @@ bool psc_track_start(const struct psc_options *options, const struct psc_track_h
     if (options->mode == PSC_MODE_OFF) {
         return false;
     }
+    psc_os_look_for_sandbox();
     keep_options(options);
     psc_track.host = *host;
     psc_unwind_init();

@@ -266,6 +266,25 @@ void psc_track_module_note(const uint64_t *frames, uint32_t depth);
 /* The row that an address lies in; NULL: none. Under the site lock. */
 const struct psc_wire_module *psc_track_module_of(uint64_t address);
 
+/* ---- what work costs ----------------------------------------------------------------------------------------- */
+
+/* Processor time of the calling thread; but if it had to wait (for pages of the trace that the kernel has dropped), or
+ * the clock has changed, as when a sandbox was entered, the time that has passed. */
+struct psc_track_watch {
+    uint64_t cpu_ns;
+    uint64_t wall_ns;
+    uint64_t waits;
+};
+
+static inline struct psc_track_watch psc_track_watch_start(void) {
+    return (struct psc_track_watch){psc_os_thread_cpu_ns(), psc_os_monotonic_ns(), psc_os_waits()};
+}
+
+static inline uint64_t psc_track_watch_ns(const struct psc_track_watch *watch) {
+    uint64_t cpu_ns = psc_os_thread_cpu_ns() - watch->cpu_ns, wall_ns = psc_os_monotonic_ns() - watch->wall_ns;
+    return cpu_ns < wall_ns && psc_os_waits() == watch->waits ? cpu_ns : wall_ns;
+}
+
 /* ---- extent.c, event.c, snapshot.c, pins.c ------------------------------------------------------------------- */
 
 void psc_track_extent_reset(void);

@@ -324,7 +324,7 @@ struct psc_wire_snapshot {
     uint64_t tracker_anon_bytes;      /* of the tracker's tables outside the trace, and of the library's own data */
     uint64_t trace_bytes;             /* of the trace: part of shared_bytes */
     /* Parts of the figures above. */
-    uint64_t tail_bytes;           /* of pinned_bytes: behind the last carved block of each pool */
+    uint64_t tail_bytes;           /* of pinned_bytes: beside the carved blocks of each pool */
     uint64_t large_rounding_bytes; /* of large_bytes: not requested; 0 in a sampled trace, where it is not known */
 };
 
