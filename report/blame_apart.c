@@ -293,6 +293,8 @@ void psc_blame_apart(struct psc_load *load) {
     for (size_t i = 0; i < model->site_count; i++) {
         model->sites[i].saving_bytes = psc_estimate_round(apart.gains[i]);
     }
+    model->sites[PSC_SITE_UNKNOWN].apart_bytes = 0; /* of many sites: nothing can be said of all of them */
+    model->sites[PSC_SITE_UNKNOWN].saving_bytes = 0;
     free(apart.gains);
     free(apart.ages);
     free(apart.by_class);

@@ -47,8 +47,9 @@ static void write_not_sampled(const struct psc_not_sampled *rest, FILE *out) {
 static void write_module(const struct psc_module *module, FILE *out) {
     fprintf(out, "%" PRIx64 "-%" PRIx64 " r-xp 00000000 00:00 0 ", module->start, module->end);
     for (const char *c = module->path != NULL ? module->path : ""; *c != '\0'; c++) {
-        if (*c == '\n') {
-            fputs("\\012", out);
+        unsigned char byte = (unsigned char)*c;
+        if (byte < 0x20 || byte == 0x7f) {
+            fprintf(out, "\\%03o", byte);
         } else {
             fputc(*c, out);
         }

@@ -256,7 +256,8 @@ static bool is_one_of_them(const struct psc_model *model, uint32_t id) {
 
 static void find_together(struct psc_model *model, struct psc_findings *findings) {
     const struct psc_together *together = &model->together;
-    struct name names = {""}, rules = {""};
+    struct name names = {""};
+    char rules[PSC_TOGETHER_MAX * 360] = ""; /* a path and a number each */
     if (!is_together(model)) {
         return;
     }
@@ -264,15 +265,24 @@ static void find_together(struct psc_model *model, struct psc_findings *findings
         const char *joint = i == 0 ? "" : i + 1 < together->site_count ? ", " : " and ";
         size_t at = strlen(names.s);
         snprintf(names.s + at, sizeof(names.s) - at, "%s%.120s", joint, name_of(model, together->sites[i]).s);
-        at = strlen(rules.s);
-        snprintf(rules.s + at, sizeof(rules.s) - at, " --apart=%.120s", rule_of(model, together->sites[i]).s);
+        at = strlen(rules);
+        snprintf(rules + at, sizeof(rules) - at, " --apart=%.340s", rule_of(model, together->sites[i]).s);
     }
     add(findings, PSC_FINDING_TOGETHER, together->saving_bytes, together->sites[0],
         "%s together keep %s pools (%s) from going back, in which no other site has a block; in pools of its own for "
-        "each "
-        "of them all their blocks would take %s, and %s would go back. To try it: poolscope run%s.",
+        "each of them all their blocks would take %s, and %s would go back. To try it: poolscope run%s.",
         names.s, COUNT(together->pools), BYTES(together->committed_bytes), BYTES(together->apart_bytes),
-        BYTES(together->saving_bytes), rules.s);
+        BYTES(together->saving_bytes), rules);
+}
+
+/* Blocks that were inherited by fork, or that were made before recording began: of many sites. */
+static void find_unknown(const struct psc_model *model, const struct psc_site *site, struct psc_findings *findings) {
+    bool forked = (model->process.flags & PSC_TRACE_FORKED) != 0;
+    add(findings, PSC_FINDING_PINNED, site->pinned_bytes, site->id,
+        "%s blocks without a stack keep %s pools (%s) from going back, and %s of what is free in them fall to these.%s",
+        COUNT(site->pinning_blocks), COUNT(site->pinned_pools), BYTES(site->pinned_pools_bytes),
+        BYTES(site->pinned_bytes),
+        forked ? " The process inherited blocks by fork: the trace of its parent tells whose they are." : "");
 }
 
 static void find_pinned(struct psc_model *model, struct psc_findings *findings) {
@@ -282,6 +292,10 @@ static void find_pinned(struct psc_model *model, struct psc_findings *findings) 
         const struct psc_site *site = &model->sites[model->by_pinned[i]];
         if (!is_worth(model, site->pinned_bytes)) {
             break;
+        }
+        if (site->id == PSC_SITE_UNKNOWN) {
+            find_unknown(model, site, findings);
+            continue;
         }
         enum psc_finding_kind kind = judge(model, site);
         if (kind == PSC_FINDING_PINNED) {
@@ -320,8 +334,12 @@ static void find_pair(struct psc_model *model, const struct psc_pair *pair, stru
         BYTES(pair->saving_bytes), rule_of(model, lasting).s, rule_of(model, passing).s);
 }
 
+/* Blocks that all live still may come to live as long as those of the other. */
 static bool lifetimes_differ(const struct psc_pair *pair) {
     uint64_t a = pair->lifetime_bytes[0], b = pair->lifetime_bytes[1];
+    if (pair->lives_longer[a > b]) {
+        return false;
+    }
     return a / LIFETIMES_DIFFER > b || b / LIFETIMES_DIFFER > a;
 }
 

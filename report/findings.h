@@ -14,7 +14,7 @@ enum psc_finding_kind {
     PSC_FINDING_SCATTERED, /* ... they would not, its blocks lie among its own dead; bytes: pinned in its sole pools */
     PSC_FINDING_SHARED,    /* ... others hold the same pools; bytes: its share */
     PSC_FINDING_TOGETHER, /* a few sites that keep the same pools: all in pools of their own; bytes: the saving of all */
-    PSC_FINDING_PINNED,   /* ... of a sampled trace, which tells no more; bytes: its share */
+    PSC_FINDING_PINNED,   /* ... of which no more is known: of samples, or without a stack; bytes: its share */
     PSC_FINDING_PAIR,     /* two sites that would have to part; bytes: the pair's saving */
     PSC_FINDING_IDLE,     /* empty pools and cached pages; bytes: these */
     PSC_FINDING_ROUNDING, /* bytes: rounding of one site, or of one size class */

@@ -17,16 +17,24 @@ static double byte_ns_of(const struct psc_wire_pins *row) {
     return (double)row->byte_ns_high * 18446744073709551616.0 + (double)row->byte_ns_low;
 }
 
-static void take_pins(const struct psc_wire_pins *row, struct psc_site *site) {
-    site->worst_pinned_bytes = row->worst_bytes;
-    site->pinned_byte_ns = byte_ns_of(row);
+/* No site pins more than all do. */
+static void take_pins(struct psc_load *load, const struct psc_wire_pins *row, struct psc_site *site) {
+    const struct psc_model *model = load->model;
+    uint64_t worst = model->walks.worst_bytes + model->walks.worst_bytes / 16; /* as of the last rise by 3 % */
+    double most = (double)worst * (double)model->process.duration_ns;
+    double byte_ns = byte_ns_of(row);
+    site->worst_pinned_bytes = row->worst_bytes < worst ? row->worst_bytes : worst;
+    site->pinned_byte_ns = byte_ns < most ? byte_ns : most;
+    if (row->worst_bytes > worst || byte_ns > most) {
+        psc_load_warn(load, "pins: site %" PRIu32 " pinned more than all together, and is cut to that", site->id);
+    }
 }
 
 static void pins_chunk(struct psc_load *load, const struct psc_load_chunk *chunk) {
     uint32_t bytes = psc_load_row_bytes(load, PSC_CHUNK_PINS);
     size_t site = (size_t)chunk->position * (PSC_CHUNK_BYTES / bytes);
     for (size_t at = 0; at + bytes <= chunk->got && site < load->model->site_count; at += bytes, site++) {
-        take_pins((const void *)(chunk->bytes + at), &load->model->sites[site]);
+        take_pins(load, (const void *)(chunk->bytes + at), &load->model->sites[site]);
     }
 }
 

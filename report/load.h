@@ -84,7 +84,7 @@ void psc_load_extents(struct psc_load *load);
 void psc_load_history(struct psc_load *load);
 /* Whether pools have been watched for long enough to tell what is lasting. */
 static inline bool psc_load_has_window(const struct psc_load *load) {
-    return load->header->walks.window_ns != 0;
+    return load->samples == NULL && load->header->walks.window_ns != 0;
 }
 
 /* The samples of a sampled trace. Begin comes before the books; then each sample that is live, with the free bytes that

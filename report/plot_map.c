@@ -260,7 +260,7 @@ static void find_rows(const struct psc_model *model, struct strip *strip) {
         }
     }
     strip->slots = psc_round_up(strip->slots, PSC_ARENA_SLOTS);
-    while (strip->slots / strip->slots_per_row > MAP_ROWS) {
+    while (strip->slots > (uint64_t)MAP_ROWS * strip->slots_per_row) {
         strip->slots_per_row *= 2;
     }
     strip->rows = (size_t)((strip->slots + strip->slots_per_row - 1) / strip->slots_per_row);

@@ -84,7 +84,8 @@ static void write_moment(const struct psc_model *model, const struct psc_wire_sn
     uint64_t age = model->process.duration_ns - last->time_ns;
     fputs("\nResident memory of the process (RSS)", out);
     if ((last->flags & PSC_SNAPSHOT_LAST) == 0) {
-        fprintf(out, ", %s before the end", psc_format_duration(age).s);
+        fprintf(out, model->process.end == PSC_PROCESS_RUNNING ? ", %s ago" : ", %s before the end",
+                psc_format_duration(age).s);
     }
     fputc('\n', out);
 }

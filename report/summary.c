@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report/array.h"
+#include "report/estimate.h"
 #include "report/findings.h"
 #include "report/format.h"
 #include "report/log.h"
@@ -194,6 +195,12 @@ static void write_pinned_estimate(const struct psc_model *model, const struct ps
             plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes));
 }
 
+/* Over the run. */
+static uint64_t average_pinned(const struct psc_model *model, const struct psc_site *site) {
+    uint64_t ns = model->process.duration_ns;
+    return ns == 0 ? site->pinned_bytes : psc_estimate_round(site->pinned_byte_ns / (double)ns);
+}
+
 static void write_pinned_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
     if (psc_model_is_sampled(model)) {
         write_pinned_estimate(model, site, out);
@@ -203,25 +210,26 @@ static void write_pinned_site(const struct psc_model *model, const struct psc_si
             psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s, COUNT(site->pinned_pools),
             plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
             plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
-    fprintf(out, "        alone in %s of them (%s pinned); pools of its own would take %s and give %s back\n",
-            COUNT(site->sole_pools), BYTES(site->sole_bytes), BYTES(site->apart_bytes), BYTES(site->saving_bytes));
+    fprintf(out, "        alone in %s of them (%s pinned)", COUNT(site->sole_pools), BYTES(site->sole_bytes));
+    if (site->id != PSC_SITE_UNKNOWN) {
+        fprintf(out, "; pools of its own would take %s and give %s back", BYTES(site->apart_bytes),
+                BYTES(site->saving_bytes));
+    }
+    fputc('\n', out);
     if (model->walks.has_window) {
         fprintf(out, "        %s of it are lasting; ", BYTES(site->lasting_bytes));
     } else {
         fputs("        ", out);
     }
-    fprintf(out, "over the run %s on average\n",
-            BYTES(model->process.duration_ns == 0
-                      ? site->pinned_bytes
-                      : (uint64_t)(site->pinned_byte_ns / (double)model->process.duration_ns)));
+    fprintf(out, "over the run %s on average\n", BYTES(average_pinned(model, site)));
     fprintf(out, "        its share of what is free in pages %s, arenas %s, 2 MiB ranges %s\n",
             BYTES(site->pinned_page_bytes), BYTES(site->pinned_arena_bytes), BYTES(site->pinned_huge_bytes));
 }
 
 static void write_worst_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
-    fprintf(out, "%s (%s); %s at the end, %s on average\n", BYTES(site->worst_pinned_bytes),
+    fprintf(out, "%s (%s); %s %s, %s on average\n", BYTES(site->worst_pinned_bytes),
             psc_format_share(site->worst_pinned_bytes, model->walks.worst_bytes).s, BYTES(site->pinned_bytes),
-            BYTES((uint64_t)(site->pinned_byte_ns / (double)model->process.duration_ns)));
+            model->process.end == PSC_PROCESS_RUNNING ? "now" : "at the end", BYTES(average_pinned(model, site)));
 }
 
 /* One list of the summary. */

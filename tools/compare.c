@@ -337,8 +337,14 @@ static int compare_all(struct psc_compare *compare) {
     for (size_t i = 0; i < compare->count; i++) {
         compare->contenders[i].runs = psc_array_new(compare->runs, sizeof(*compare->contenders[i].runs));
     }
-    if (access(compare->stdin_path, R_OK) != 0) {
+    struct stat input;
+    if (access(compare->stdin_path, R_OK) != 0 || stat(compare->stdin_path, &input) != 0) {
         return fail("read", compare->stdin_path);
+    }
+    if (!S_ISREG(input.st_mode) && !S_ISCHR(input.st_mode)) {
+        fprintf(stderr, "poolscope compare: --stdin takes a file that can be read again for each run, not %s\n",
+                compare->stdin_path);
+        return FAILED;
     }
     if (compare->directory != NULL && mkdir(compare->directory, 0777) != 0 && errno != EEXIST) {
         return fail("make the directory", compare->directory);

@@ -250,6 +250,13 @@ static void lead(struct psc_compare *compare, const char *name) {
 
 int psc_contenders_find(struct psc_compare *compare, const char *baseline) {
     bool all = true;
+    if (strchr(baseline, '=') != NULL) {
+        fprintf(
+            stderr,
+            "poolscope compare: --baseline takes the name of an allocator, not %s; --allocator=NAME=PATH adds one\n",
+            baseline);
+        return 2;
+    }
     for (size_t i = 0; i < compare->count; i++) {
         all &= !compare->contenders[i].chosen;
     }

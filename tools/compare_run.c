@@ -286,6 +286,7 @@ static void choose_signals(struct job *job) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     sigemptyset(&job->watched);
     sigaddset(&job->watched, SIGCHLD);
+    signal(SIGCHLD, SIG_DFL); /* ignored, as we may have inherited it, children would go without their status */
     for (size_t i = 0; i < PSC_COUNT_OF(numbers); i++) {
         struct sigaction action;
         if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {

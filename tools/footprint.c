@@ -55,13 +55,24 @@ static uint64_t walk_process(const struct walk *walk, long pid, int depth) {
     return pages + walk_children(walk, pid, depth);
 }
 
-/* Those that one thread started. */
+/* A number that the buffer's end cuts off would be another process's. */
+static void drop_cut_number(char *text, size_t room) {
+    size_t length = strlen(text);
+    while (length == room && length > 0 && text[length - 1] != ' ') {
+        text[--length] = '\0';
+        room--;
+    }
+}
+
+/* Those that one thread started; of very many, those that the buffer holds. */
 static uint64_t walk_thread(const struct walk *walk, long pid, long tid, int depth) {
-    char path[96], text[4096];
+    char path[96], text[16384];
     uint64_t pages = 0;
 
     snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", pid, tid);
-    for (char *at = slurp(path, text, sizeof(text)); *at >= '0' && *at <= '9'; at += strspn(at, " ")) {
+    slurp(path, text, sizeof(text));
+    drop_cut_number(text, sizeof(text) - 1);
+    for (char *at = text; *at >= '0' && *at <= '9'; at += strspn(at, " ")) {
         pages += walk_process(walk, strtol(at, &at, 10), depth - 1);
     }
     return pages;

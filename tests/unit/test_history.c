@@ -162,14 +162,14 @@ static void set_walks(struct scene *scene, uint64_t worst_bytes, uint64_t window
 START_TEST(the_end_is_a_walk) {
     struct scene scene;
     set_scene(&scene);
-    set_walks(&scene, 100000, 0);
+    set_walks(&scene, 1ull << 40, 0);
     struct psc_model *model = read_fake(&scene.fake);
     const struct psc_site *site = &model->sites[scene.sites[0]];
     ck_assert_uint_eq(warnings_of(model), 0);
     ck_assert_uint_eq(model->fragmentation.pinned_bytes, 12288);
     ck_assert_uint_eq(site->pinned_bytes, 9216);
     ck_assert_uint_eq(model->walks.count, 10);
-    ck_assert_uint_eq(model->walks.worst_bytes, 100000);
+    ck_assert_uint_eq(model->walks.worst_bytes, 1ull << 40);
     ck_assert_uint_eq(model->walks.worst_ns, SECOND);
     ck_assert_uint_eq(site->worst_pinned_bytes, 100000);
     double rest = 9216.0 * (double)(model->process.duration_ns - 2 * SECOND);
@@ -187,6 +187,7 @@ START_TEST(the_end_is_the_worst) {
     set_scene(&scene);
     set_walks(&scene, 12287, 0);
     struct psc_model *model = read_fake(&scene.fake);
+    ck_assert_uint_eq(warnings_of(model), 2); /* the two rows tell of more than all together */
     ck_assert_uint_eq(model->walks.worst_bytes, 12288);
     ck_assert_uint_eq(model->walks.worst_ns, model->process.duration_ns);
     ck_assert_uint_eq(model->sites[scene.sites[0]].worst_pinned_bytes, 9216);
