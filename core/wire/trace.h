@@ -19,7 +19,7 @@
 
 #define PSC_TRACE_MAGIC "POOLSCPE"
 /* A reader refuses a trace whose version it does not know; rows and header fields are only ever added at the end. */
-#define PSC_TRACE_VERSION 1
+#define PSC_TRACE_VERSION 2
 
 #define PSC_CHUNK_BYTES 16384u
 #define PSC_CHUNKS_MAX (1u << 18) /* 4 GiB of file, nearly all of it holes */
