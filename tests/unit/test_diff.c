@@ -9,19 +9,10 @@
 #include "report/diff.h"
 #include "report/diff_match.h"
 #include "report/emit.h"
-#include "tests/unit/support_trace.h"
+#include "tests/unit/support_model.h"
 
 #define PROGRAM "/opt/old/bin/victim"
 #define KIB 1024
-
-static struct psc_model *model_of(const struct psc_fake *fake) {
-    const char *error = NULL;
-    int fd = psc_fake_open(fake->bytes, psc_fake_bytes(fake));
-    struct psc_model *model = psc_model_open_fd(fd, "test", &error);
-    close(fd);
-    ck_assert_msg(model != NULL, "%s", error);
-    return model;
-}
 
 /* ---- names ----------------------------------------------------------------------------------------------------- */
 
@@ -190,7 +181,7 @@ static void make_pair(struct psc_model *models[2]) {
     make(&builder, 0x200, 0x10, 10, 7);
     make(&builder, 0x300, 0x10, 40, 0);
     make(&builder, 0x400, 0x10, 3, 0);
-    models[0] = model_of(&builder.fake);
+    models[0] = psc_fake_read(&builder.fake);
     psc_fake_release(&builder.fake);
     begin(&builder, &new_place);
     make(&builder, 0x600, 0x10, 20, 0);
@@ -199,7 +190,7 @@ static void make_pair(struct psc_model *models[2]) {
     make(&builder, 0x100, 0x10, 5, 0);
     struct psc_wire_row *row = psc_fake_book(&builder.fake, id);
     psc_fake_live(psc_fake_large(&builder.fake, 0x7f1000000000, 64 * KIB), 0, id, 50000, row);
-    models[1] = model_of(&builder.fake);
+    models[1] = psc_fake_read(&builder.fake);
     psc_fake_release(&builder.fake);
 }
 
@@ -325,7 +316,7 @@ START_TEST(sites_that_fall_together_are_summed) {
             uint32_t id = psc_fake_site(&fake, (uint64_t[]){0x7000 + 0x1000 * i}, 1, 0);
             psc_fake_live(pool, i, id, 50, psc_fake_book(&fake, id));
         }
-        models[side] = model_of(&fake);
+        models[side] = psc_fake_read(&fake);
         psc_fake_release(&fake);
     }
     struct psc_diff *diff = psc_diff_make(models[0], models[1], PSC_DIFF_LIVE, false);
@@ -388,7 +379,7 @@ static struct psc_model *sampled_model(bool with_other) {
         struct psc_wire_row *row = psc_fake_book(&fake, id);
         psc_fake_sample(&fake, psc_fake_pool(&fake, 3, 0x7f0000100000, 128, 128), 0, id, 60, row);
     }
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     psc_fake_release(&fake);
     return model;
 }
@@ -514,7 +505,7 @@ START_TEST(what_cannot_be_compared_is_said) {
     strcpy(header->exe, "/srv/\033[2Jother");
     struct psc_wire_module *module = psc_fake_module(&fakes[1], 0x10000, 0x11000, "/opt/unused.so");
     module->build_id_bytes = 77; /* damage */
-    struct psc_model *models[2] = {model_of(&fakes[0]), model_of(&fakes[1])};
+    struct psc_model *models[2] = {psc_fake_read(&fakes[0]), psc_fake_read(&fakes[1])};
     models[1]->modules[2].build_id[0] ^= 1;
     struct psc_diff *diff = psc_diff_make(models[0], models[1], PSC_DIFF_LIVE, false);
     ck_assert(warns(diff, "OLD is of the program victim, NEW of "));
@@ -657,7 +648,7 @@ START_TEST(damaged_traces_are_compared) {
         uint32_t at = next_random(&state) % range;
         fake->bytes[(size_t)chunk * PSC_CHUNK_BYTES + at] = (unsigned char)next_random(&state);
     }
-    struct psc_model *models[2] = {model_of(&fakes[0]), model_of(&fakes[1])};
+    struct psc_model *models[2] = {psc_fake_read(&fakes[0]), psc_fake_read(&fakes[1])};
     for (int turn = 0; turn < 2; turn++) {
         struct psc_diff *diff = psc_diff_make(models[turn], models[1 - turn], (enum psc_diff_figure)(_i % 4), true);
         char *text = written(diff, false, 0), *json = written(diff, true, 0);

@@ -9,16 +9,7 @@
 #include "report/export_part.h"
 #include "report/format.h"
 #include "report/protobuf.h"
-#include "tests/unit/support_trace.h"
-
-static struct psc_model *model_of(const struct psc_fake *fake) {
-    const char *error = NULL;
-    int fd = psc_fake_open(fake->bytes, psc_fake_bytes(fake));
-    struct psc_model *model = psc_model_open_fd(fd, "test", &error);
-    close(fd);
-    ck_assert_msg(model != NULL, "%s", error);
-    return model;
-}
+#include "tests/unit/support_model.h"
 
 /* The small trace, with names that no format takes as they are. */
 static void make_hostile(struct psc_fake *fake) {
@@ -87,7 +78,7 @@ static void check_text(const char *text, size_t bytes) {
 static void check_formats(struct psc_fake *fake) {
     static psc_export_writer *const writers[] = {psc_export_collapsed, psc_export_speedscope, psc_export_massif,
                                                  psc_export_dhat};
-    struct psc_model *model = model_of(fake);
+    struct psc_model *model = psc_fake_read(fake);
     for (size_t i = 0; i < PSC_COUNT_OF(writers); i++) {
         size_t bytes;
         char *text = export(model, writers[i], PSC_EXPORT_FIGURE_COUNT, &bytes);
@@ -109,7 +100,7 @@ START_TEST(collapsed_lines_have_a_stack_and_a_number) {
     struct psc_fake fake;
     size_t bytes;
     make_hostile(&fake);
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     char *text = export(model, psc_export_collapsed, PSC_EXPORT_ALLOC, &bytes);
     uint64_t sum = 0, hostile = 0;
     for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
@@ -163,7 +154,7 @@ START_TEST(massif_trees_hold_together) {
     struct psc_fake fake;
     size_t bytes;
     makers[_i](&fake);
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     char *text = export(model, psc_export_massif, PSC_EXPORT_FIGURE_COUNT, &bytes);
     ck_assert_uint_eq(check_tree(text, "heap_tree=peak\n"), psc_export_sum(model, PSC_EXPORT_PEAK));
     ck_assert_uint_eq(check_tree(text, "heap_tree=detailed\n"), psc_export_sum(model, PSC_EXPORT_LIVE));
@@ -177,7 +168,7 @@ START_TEST(massif_tree_has_callers_in_common) {
     struct psc_fake fake;
     size_t bytes;
     make_branches(&fake);
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     char *text = export(model, psc_export_massif, PSC_EXPORT_FIGURE_COUNT, &bytes);
     const char *expected = "heap_tree=detailed\n"
                            "n3: 10000 (heap allocation functions) malloc/new/new[], --alloc-fns, etc.\n"
@@ -202,7 +193,7 @@ START_TEST(gaps_stand_where_frames_are_missing) {
     struct psc_fake fake;
     size_t bytes;
     make_gap(&fake);
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     char *text = export(model, psc_export_collapsed, PSC_EXPORT_ALLOC, &bytes);
     ck_assert_str_eq(text, "0x4000;(frames left out);0x3000;0x2000;0x1000 100\n0x3000;0x2000;0x1000 50\n");
     free(text);
@@ -226,7 +217,7 @@ START_TEST(dhat_tells_lifetimes) {
     row->ages[0] = 20; /* below 512 */
     row->ages[2] = 10; /* 1024 to 2048, in the middle on average */
     psc_fake_places(row, site)[2] = (struct psc_wire_places){.sum = 5, .squares = 3};
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     char *text = export(model, psc_export_dhat, PSC_EXPORT_FIGURE_COUNT, &bytes);
     ck_assert_msg(strstr(text, "{\"tb\": 90000, \"tbk\": 30, \"tl\": 20480, \"mb\": 0,") != NULL, "%s", text);
     free(text);
@@ -369,7 +360,7 @@ START_TEST(pprof_refers_to_what_is_there) {
     struct psc_fake fake;
     size_t bytes;
     makers[_i](&fake);
-    struct psc_model *model = model_of(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     FILE *file = tmpfile();
     ck_assert(psc_export_pprof(model, &none, file));
     unsigned char *text = unpack(file, &bytes);

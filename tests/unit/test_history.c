@@ -6,27 +6,10 @@
 #include "core/base/compiler.h"
 #include "report/model.h"
 #include "report/rss.h"
-#include "tests/unit/support_trace.h"
+#include "tests/unit/support_model.h"
 
 #define BASE 0x7f0000000000ull
 #define SECOND 1000000000ull
-
-static struct psc_model *read_fake(const struct psc_fake *fake) {
-    const char *error = NULL;
-    int fd = psc_fake_open(fake->bytes, psc_fake_bytes(fake));
-    struct psc_model *model = psc_model_open_fd(fd, "fake", &error);
-    close(fd);
-    ck_assert_msg(model != NULL, "%s", error);
-    return model;
-}
-
-static size_t warnings_of(const struct psc_model *model) {
-    size_t count = 0;
-    for (size_t i = 0; i < model->note_count; i++) {
-        count += model->notes[i].warning;
-    }
-    return count;
-}
 
 /* ---- RSS ------------------------------------------------------------------------------------------------------- */
 
@@ -163,9 +146,9 @@ START_TEST(the_end_is_a_walk) {
     struct scene scene;
     set_scene(&scene);
     set_walks(&scene, 1ull << 40, 0);
-    struct psc_model *model = read_fake(&scene.fake);
+    struct psc_model *model = psc_fake_read(&scene.fake);
     const struct psc_site *site = &model->sites[scene.sites[0]];
-    ck_assert_uint_eq(warnings_of(model), 0);
+    ck_assert_uint_eq(psc_fake_warnings(model), 0);
     ck_assert_uint_eq(model->fragmentation.pinned_bytes, 12288);
     ck_assert_uint_eq(site->pinned_bytes, 9216);
     ck_assert_uint_eq(model->walks.count, 10);
@@ -186,8 +169,8 @@ START_TEST(the_end_is_the_worst) {
     struct scene scene;
     set_scene(&scene);
     set_walks(&scene, 12287, 0);
-    struct psc_model *model = read_fake(&scene.fake);
-    ck_assert_uint_eq(warnings_of(model), 2); /* the two rows tell of more than all together */
+    struct psc_model *model = psc_fake_read(&scene.fake);
+    ck_assert_uint_eq(psc_fake_warnings(model), 2); /* the two rows tell of more than all together */
     ck_assert_uint_eq(model->walks.worst_bytes, 12288);
     ck_assert_uint_eq(model->walks.worst_ns, model->process.duration_ns);
     ck_assert_uint_eq(model->sites[scene.sites[0]].worst_pinned_bytes, 9216);
@@ -204,7 +187,7 @@ START_TEST(lasting_is_the_lowest) {
         set_walks(&scene, 100000, psc_fake_header(&scene.fake)->start_ns + SECOND / 2);
         scene.pool->low_now = lows[i][0];
         scene.pool->low_before = lows[i][1];
-        struct psc_model *model = read_fake(&scene.fake);
+        struct psc_model *model = psc_fake_read(&scene.fake);
         ck_assert(model->walks.has_window);
         ck_assert_uint_eq(model->walks.window_ns, SECOND / 2);
         ck_assert_uint_eq(model->fragmentation.lasting_bytes, lows[i][2]);
@@ -233,10 +216,10 @@ START_TEST(maps_belong_to_snapshots) {
     add_map(&fake, 0, 1, 99);
     add_map(&fake, 1, 4, 10);
     add_map(&fake, 2, 3, 20); /* no power of two: damaged */
-    struct psc_model *model = read_fake(&fake);
+    struct psc_model *model = psc_fake_read(&fake);
     ck_assert_uint_eq(model->snapshot_count, 3);
     ck_assert_uint_eq(model->map_count, 2);
-    ck_assert_uint_eq(warnings_of(model), 1);
+    ck_assert_uint_eq(psc_fake_warnings(model), 1);
     const struct psc_pool_map *first = psc_model_map_of(model, &model->snapshots[0]);
     const struct psc_pool_map *last = psc_model_map_of(model, &model->snapshots[2]);
     ck_assert(first != NULL && first->slots == 4 && first->cells[0] == 10);

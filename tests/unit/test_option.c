@@ -106,8 +106,14 @@ START_TEST(limits_are_taken_and_no_more) {
 END_TEST
 
 START_TEST(malformed_numbers_are_refused) {
-    static const char *const values[] = {"", "x", "-1", "+1", " 1", "1 ", "1x", "1kk", "0x10", "1.5", "1ms", "0q",
-                                         "4294967297", "18446744073709551617", "4g", "99999999999999999999999k"};
+    static const char *const values[] = {"",           "x",
+                                         "-1",         "+1",
+                                         " 1",         "1 ",
+                                         "1x",         "1kk",
+                                         "0x10",       "1.5",
+                                         "1ms",        "0q",
+                                         "4294967297", "18446744073709551617",
+                                         "4g",         "99999999999999999999999k"};
     for (size_t i = 0; i < PSC_COUNT_OF(values); i++) {
         char text[64];
         snprintf(text, sizeof(text), "depth=%s", values[i]);

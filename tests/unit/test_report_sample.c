@@ -8,14 +8,10 @@
 #include "core/base/compiler.h"
 #include "core/wire/options.h"
 #include "report/report.h"
-#include "tests/unit/support_trace.h"
+#include "tests/unit/support_model.h"
 
 static struct psc_model *model_of(const struct psc_fake *fake) {
-    const char *error = NULL;
-    int fd = psc_fake_open(fake->bytes, psc_fake_bytes(fake));
-    struct psc_model *model = psc_model_open_fd(fd, "test", &error);
-    close(fd);
-    ck_assert_msg(model != NULL, "%s", error);
+    struct psc_model *model = psc_fake_read(fake);
     for (size_t i = 0; i < model->note_count; i++) {
         ck_assert_msg(!model->notes[i].warning, "%s", model->notes[i].text);
     }

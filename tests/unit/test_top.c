@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/compiler.h"
-#include "tests/unit/support_trace.h"
+#include "tests/unit/support_model.h"
 #include "tools/top_find.h"
 #include "tools/top_panel.h"
 
@@ -18,15 +18,6 @@ static struct psc_fake fake;
 static uint32_t sites[3];
 static struct psc_wire_row *rows[3];
 static struct psc_top top;
-
-static struct psc_model *read_fake(void) {
-    const char *error = NULL;
-    int fd = psc_fake_open(fake.bytes, psc_fake_bytes(&fake));
-    struct psc_model *model = psc_model_open_fd(fd, "test", &error);
-    close(fd);
-    ck_assert_msg(model != NULL, "%s", error);
-    return model;
-}
 
 static uint64_t ticks_of(pid_t pid) {
     char path[40], line[1024];
@@ -79,7 +70,7 @@ static void tear_down(void) {
 }
 
 static void take(uint64_t now_ns) {
-    psc_top_take(&top, read_fake(), now_ns);
+    psc_top_take(&top, psc_fake_read(&fake), now_ns);
 }
 
 /* ---- readings ---------------------------------------------------------------------------------------------------- */
@@ -232,7 +223,7 @@ START_TEST(names_of_other_modules_are_not_kept) {
     psc_fake_module(&other, 0x1000, 0x9000, "/nowhere/else");
     psc_fake_release(&fake);
     fake = other;
-    psc_top_take(&top, read_fake(), 102 * SECOND);
+    psc_top_take(&top, psc_fake_read(&fake), 102 * SECOND);
     ck_assert_ptr_null(top.model->symbols);
 }
 END_TEST
