@@ -14,6 +14,10 @@ done
 mkdir -p "$scratch/build"
 ln -s "${BUILD:-$root/build/release}" "$scratch/build/release"
 cd "$scratch" || exit 1
+# Debian has the server under another name in the package of its tools.
+if ! command -v redis-server >/dev/null && other=$(command -v redis-check-rdb); then
+    mkdir bin && ln -s "$other" bin/redis-server && PATH=$PWD/bin:$PATH
+fi
 
 while IFS= read -r command; do
     commands=$((commands + 1))
