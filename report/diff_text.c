@@ -11,10 +11,6 @@
 #define BYTES(n) (psc_format_bytes(n).s)
 #define COUNT(n) (psc_format_count(n).s)
 
-static const char *plural(uint64_t count, const char *one, const char *many) {
-    return count == 1 ? one : many;
-}
-
 /* "+2.00 MiB", or "0 B" where nothing changed. */
 static struct psc_text with_sign(bool shrank, uint64_t amount, struct psc_text text) {
     struct psc_text out;
@@ -230,7 +226,7 @@ static void write_sites(const struct psc_diff *diff, size_t top, FILE *out) {
     }
     fprintf(out, "\nSites by change of %s: ", titles[diff->by]);
     write_movement(&all, out);
-    fprintf(out, " %s\n", plural(changed, "site", "sites"));
+    fprintf(out, " %s\n", psc_format_plural(changed, "site", "sites"));
     for (size_t i = 0; i < shown; i++) {
         write_site(diff, i, out);
     }
@@ -238,7 +234,7 @@ static void write_sites(const struct psc_diff *diff, size_t top, FILE *out) {
         struct movement rest = movement_from(diff, shown);
         fputs("      ", out);
         write_movement(&rest, out);
-        fprintf(out, " more %s (--top=N shows more)\n", plural(changed - shown, "site", "sites"));
+        fprintf(out, " more %s (--top=N shows more)\n", psc_format_plural(changed - shown, "site", "sites"));
     }
     write_not_sampled(diff, out);
 }

@@ -225,13 +225,9 @@ static struct row row_of(const struct psc_wire_snapshot *snapshot) {
 
 /* That of the peak is as of the last time that it rose by some percent; what sites had is known of the peak itself. */
 static struct row peak_of(const struct psc_model *model) {
-    struct row peak = {.clock_bytes = model->totals.peak_clock_bytes};
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        if (model->snapshots[i].flags & PSC_SNAPSHOT_PEAK) {
-            peak.committed_bytes = model->snapshots[i].committed_bytes;
-        }
-    }
-    return peak;
+    const struct psc_wire_snapshot *peak = psc_model_peak_snapshot(model);
+    return (struct row){.clock_bytes = model->totals.peak_clock_bytes,
+                        .committed_bytes = peak != NULL ? peak->committed_bytes : 0};
 }
 
 static struct row end_of(const struct psc_model *model) {

@@ -48,10 +48,6 @@ static bool is_worth(const struct psc_model *model, uint64_t bytes) {
     return bytes >= PSC_FINDING_LEAST_BYTES && bytes >= model->fragmentation.committed_bytes / 100;
 }
 
-static const char *plural(uint64_t count, const char *one, const char *many) {
-    return count == 1 ? one : many;
-}
-
 /* ---- names ----------------------------------------------------------------------------------------------------- */
 
 struct name {
@@ -98,8 +94,7 @@ static struct name name_of(struct psc_model *model, uint32_t id) {
     const char *caller = is_ambiguous(model, id) ? psc_text_site_caller(site) : NULL;
     size_t length = strlen(name.s);
     if (frame->file != NULL && *frame->file != '\0') {
-        const char *slash = strrchr(frame->file, '/');
-        psc_format_plain(file, sizeof(file), slash == NULL ? frame->file : slash + 1);
+        psc_format_plain(file, sizeof(file), psc_format_last_part(frame->file));
         length += (size_t)snprintf(name.s + length, sizeof(name.s) - length, " (%s:%" PRIu32 "%s", file, frame->line,
                                    caller == NULL ? ")" : ", ");
     } else if (caller != NULL) {
@@ -141,9 +136,10 @@ static struct name rule_of(struct psc_model *model, uint32_t id) {
 static struct name what_it_keeps(struct psc_model *model, const struct psc_site *site) {
     struct name text;
     snprintf(text.s, sizeof(text.s), "%.300s keeps %s %s (%s) from going back with %s %s (%s)",
-             name_of(model, site->id).s, COUNT(site->pinned_pools), plural(site->pinned_pools, "pool", "pools"),
-             BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
-             plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
+             name_of(model, site->id).s, COUNT(site->pinned_pools),
+             psc_format_plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes),
+             COUNT(site->pinning_blocks), psc_format_plural(site->pinning_blocks, "block", "blocks"),
+             BYTES(site->pinning_bytes));
     return text;
 }
 
@@ -195,8 +191,8 @@ static void find_shared(struct psc_model *model, const struct shared *shared, st
     }
     if (shared->count > 1) {
         snprintf(others, sizeof(others), " The same is true of %zu more %s, which %s %s.", shared->count - 1,
-                 plural(shared->count - 1, "site", "sites"), plural(shared->count - 1, "pins", "pin"),
-                 BYTES(shared->bytes - site->pinned_bytes));
+                 psc_format_plural(shared->count - 1, "site", "sites"),
+                 psc_format_plural(shared->count - 1, "pins", "pin"), BYTES(shared->bytes - site->pinned_bytes));
     }
     add(findings, PSC_FINDING_SHARED, site->pinned_bytes, site->id,
         "%s. Other sites keep most of these pools as well: %s of what is free in them fall to this one, but pools of "
@@ -210,7 +206,7 @@ static void find_pinned_by_sample(struct psc_model *model, const struct psc_site
         "would bring it back: mode=exact does.",
         name_of(model, site->id).s,
         psc_format_bytes_error(site->pinned_bytes, psc_range_error(site->pinned_bytes_range)).s,
-        COUNT(site->tagged_count), plural(site->tagged_count, "sample tells", "samples tell"));
+        COUNT(site->tagged_count), psc_format_plural(site->tagged_count, "sample tells", "samples tell"));
 }
 
 static bool is_in_pair(const struct psc_model *model, uint32_t id) {
@@ -329,9 +325,10 @@ static void find_pair(struct psc_model *model, const struct psc_pair *pair, stru
         "them "
         "%s of allocation), those of the second do not (%s). Parted, %s would go back. To try it: poolscope run "
         "--apart=%s --apart=%s.",
-        name_of(model, lasting).s, name_of(model, passing).s, COUNT(pair->pools), plural(pair->pools, "pool", "pools"),
-        BYTES(pair->pinned_bytes), lifetime_in_words(pair, longer).s, lifetime_in_words(pair, !longer).s,
-        BYTES(pair->saving_bytes), rule_of(model, lasting).s, rule_of(model, passing).s);
+        name_of(model, lasting).s, name_of(model, passing).s, COUNT(pair->pools),
+        psc_format_plural(pair->pools, "pool", "pools"), BYTES(pair->pinned_bytes), lifetime_in_words(pair, longer).s,
+        lifetime_in_words(pair, !longer).s, BYTES(pair->saving_bytes), rule_of(model, lasting).s,
+        rule_of(model, passing).s);
 }
 
 /* Blocks that all live still may come to live as long as those of the other. */
@@ -398,7 +395,7 @@ static void find_rounding(struct psc_model *model, struct psc_findings *findings
             "Rounding up to size classes takes %s, and %s of it at %s, whose %s live %s ask for %s and get %s on "
             "average: sizes just below that of a class waste least.",
             BYTES(model->fragmentation.internal_bytes), BYTES(worst->internal_bytes), name_of(model, worst->id).s,
-            COUNT(worst->tagged_count), plural(worst->tagged_count, "block", "blocks"),
+            COUNT(worst->tagged_count), psc_format_plural(worst->tagged_count, "block", "blocks"),
             BYTES(worst->tagged_bytes / worst->tagged_count),
             BYTES((worst->tagged_bytes + worst->internal_bytes) / worst->tagged_count));
     }

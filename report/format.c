@@ -150,3 +150,12 @@ const char *psc_format_plain(char *buffer, size_t size, const char *text) {
     buffer[at] = '\0';
     return buffer;
 }
+
+const char *psc_format_plural(uint64_t count, const char *one, const char *many) {
+    return count == 1 ? one : many;
+}
+
+const char *psc_format_last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}

@@ -23,6 +23,11 @@ struct psc_text psc_format_share(uint64_t part, uint64_t whole);
 /* "850 ms", "12.3 s", "4 min 5 s", "3 h 12 min" */
 struct psc_text psc_format_duration(uint64_t nanoseconds);
 
+/* `one` of 1, else `many`. */
+const char *psc_format_plural(uint64_t count, const char *one, const char *many);
+/* What stands behind the last slash of a path. */
+const char *psc_format_last_part(const char *path);
+
 /* Decodes one character of UTF-8. Returns its length in bytes (1 to 4), or 0 if the bytes are not valid UTF-8. */
 unsigned psc_format_decode(const char *text, uint32_t *character);
 /* True for characters that could move a cursor, start an escape or turn the direction of a line. */

@@ -99,6 +99,15 @@ static int by_sequence(const void *left, const void *right) {
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
+const struct psc_wire_snapshot *psc_model_peak_snapshot(const struct psc_model *model) {
+    for (size_t i = 0; i < model->snapshot_count; i++) {
+        if (model->snapshots[i].flags & PSC_SNAPSHOT_PEAK) {
+            return &model->snapshots[i];
+        }
+    }
+    return NULL;
+}
+
 const struct psc_pool_map *psc_model_map_of(const struct psc_model *model, const struct psc_wire_snapshot *snapshot) {
     struct psc_pool_map key = {.sequence = snapshot->sequence};
     return model->map_count == 0 ? NULL

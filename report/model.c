@@ -9,6 +9,7 @@
 
 #include "report/array.h"
 #include "report/blame.h"
+#include "report/format.h"
 #include "report/load.h"
 #include "report/prefix.h"
 #include "report/progress.h"
@@ -427,15 +428,10 @@ bool psc_site_is_used(const struct psc_site *site) {
     return (site->alloc_count | site->free_count | site->tagged_count | site->pinned_bytes) != 0;
 }
 
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 static bool is_entry(const struct psc_frame *frame) {
     static const char *const names[] = {"malloc", "calloc",        "realloc", "reallocarray", "posix_memalign",
                                         "valloc", "aligned_alloc", "pvalloc", "memalign"};
-    const char *module = frame->module != NULL ? last_part(frame->module) : "";
+    const char *module = frame->module != NULL ? psc_format_last_part(frame->module) : "";
     if (strncmp(module, "libpoolscope", strlen("libpoolscope")) == 0) {
         return true;
     }
@@ -460,9 +456,9 @@ size_t psc_site_skip(const struct psc_site *site) {
 }
 
 const char *psc_process_name(const struct psc_process *process) {
-    const char *name = last_part(process->exe);
+    const char *name = psc_format_last_part(process->exe);
     if (*name == '\0' && process->argc > 0) {
-        name = last_part(process->argv[0]);
+        name = psc_format_last_part(process->argv[0]);
     }
     return *name != '\0' ? name : "?";
 }

@@ -422,6 +422,8 @@ void psc_model_symbolize_top(struct psc_model *model, size_t top);
 /* Gives back the array of resolved frames of one site. */
 void psc_model_forget_frames(struct psc_site *site);
 
+/* The snapshot of the peak of live bytes, NULL if there is none. */
+const struct psc_wire_snapshot *psc_model_peak_snapshot(const struct psc_model *model);
 /* The pool map of a snapshot, NULL if it has none. */
 const struct psc_pool_map *psc_model_map_of(const struct psc_model *model, const struct psc_wire_snapshot *snapshot);
 

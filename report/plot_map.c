@@ -210,12 +210,8 @@ static size_t fill_rows(const struct psc_model *model, const struct psc_pool_map
 
 bool psc_figure_arenas_peak(struct psc_figure *figure) {
     const struct psc_model *model = figure->model;
-    const struct psc_pool_map *map = NULL;
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        if (model->snapshots[i].flags & PSC_SNAPSHOT_PEAK) {
-            map = map_of(model, &model->snapshots[i]);
-        }
-    }
+    const struct psc_wire_snapshot *peak = psc_model_peak_snapshot(model);
+    const struct psc_pool_map *map = peak != NULL ? map_of(model, peak) : NULL;
     if (map == NULL) {
         return psc_figure_leave_out(figure, "the trace holds no map of the pools at the peak");
     }

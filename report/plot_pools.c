@@ -10,15 +10,6 @@
 
 /* ---- pools by occupancy ------------------------------------------------------------------------------------------ */
 
-static const uint32_t *peak_bins(const struct psc_model *model) {
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        if (model->snapshots[i].flags & PSC_SNAPSHOT_PEAK) {
-            return model->snapshots[i].occupancy;
-        }
-    }
-    return NULL;
-}
-
 static void write_bin(FILE *data, size_t bin, uint64_t peak, uint64_t end) {
     if (bin == 0) {
         fputs("empty", data);
@@ -30,7 +21,8 @@ static void write_bin(FILE *data, size_t bin, uint64_t peak, uint64_t end) {
 
 bool psc_figure_pools(struct psc_figure *figure) {
     uint64_t end[PSC_OCCUPANCY_BINS] = {0};
-    const uint32_t *peak = peak_bins(figure->model);
+    const struct psc_wire_snapshot *at_peak = psc_model_peak_snapshot(figure->model);
+    const uint32_t *peak = at_peak != NULL ? at_peak->occupancy : NULL;
     uint64_t sum = 0;
     psc_slots_count_pools(figure->model, end);
     for (size_t i = 0; i < PSC_OCCUPANCY_BINS; i++) {

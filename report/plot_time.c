@@ -92,17 +92,8 @@ static uint64_t write_moments(struct psc_figure *figure) {
     return highest;
 }
 
-static const struct psc_wire_snapshot *peak_snapshot(const struct psc_model *model) {
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        if (model->snapshots[i].flags & PSC_SNAPSHOT_PEAK) {
-            return &model->snapshots[i];
-        }
-    }
-    return NULL;
-}
-
 static void mark_peak(struct psc_figure *figure, struct psc_scale time) {
-    const struct psc_wire_snapshot *peak = peak_snapshot(figure->model);
+    const struct psc_wire_snapshot *peak = psc_model_peak_snapshot(figure->model);
     if (peak == NULL) {
         return;
     }

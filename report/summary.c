@@ -33,10 +33,6 @@ static struct psc_text count_of(const struct psc_model *model, uint64_t count, s
                                        : psc_format_count(count);
 }
 
-static const char *plural(uint64_t count, const char *one, const char *many) {
-    return count == 1 ? one : many;
-}
-
 /* ---- head ------------------------------------------------------------------------------------------------------ */
 
 static void write_command(const struct psc_process *process, FILE *out) {
@@ -67,7 +63,7 @@ static void write_head(const struct psc_model *model, FILE *out) {
             bytes_of(model, model->totals.alloc_bytes, model->totals.alloc_bytes_range).s,
             COUNT(model->totals.free_count));
     fprintf(out, "; live: %s in %s %s\n", bytes_of(model, model->totals.live_bytes, model->totals.live_bytes_range).s,
-            COUNT(model->totals.live_count), plural(model->totals.live_count, "block", "blocks"));
+            COUNT(model->totals.live_count), psc_format_plural(model->totals.live_count, "block", "blocks"));
 }
 
 static void write_sampling(const struct psc_model *model, FILE *out) {
@@ -76,7 +72,7 @@ static void write_sampling(const struct psc_model *model, FILE *out) {
                 "Sampled, every %s on average: %s %s live. Figures of sites, requested bytes and counts of\n"
                 "allocations are estimates, ± is half their 95 %% interval; what the heap holds is counted.\n",
                 BYTES(model->sampling.interval_bytes), COUNT(model->sampling.samples),
-                plural(model->sampling.samples, "sample is", "samples are"));
+                psc_format_plural(model->sampling.samples, "sample is", "samples are"));
     }
 }
 
@@ -92,16 +88,11 @@ static void write_damage(const struct psc_model *model, FILE *out) {
     size_t count = warning_count(model);
     if (count != 0) {
         fprintf(out, "The trace is damaged in %zu %s (listed at the end): what follows is what could be read.\n", count,
-                plural(count, "place", "places"));
+                psc_format_plural(count, "place", "places"));
     }
 }
 
 /* ---- sites ----------------------------------------------------------------------------------------------------- */
-
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
 
 static bool known(const char *text) {
     return text != NULL && *text != '\0';
@@ -115,7 +106,7 @@ static void locate(char *text, size_t size, const struct psc_frame *frame) {
         psc_format_plain(name, sizeof(name), frame->file);
         snprintf(text, size, frame->line != 0 ? "%s:%" PRIu32 : "%s", name, frame->line);
     } else if (known(frame->module)) {
-        psc_format_plain(name, sizeof(name), last_part(frame->module));
+        psc_format_plain(name, sizeof(name), psc_format_last_part(frame->module));
         snprintf(text, size, "[%s]", name);
     }
 }
@@ -163,14 +154,16 @@ void psc_summary_write_frames(const struct psc_site *site, FILE *out) {
 
 static void write_samples(const struct psc_model *model, const struct psc_site *site, FILE *out) {
     if (psc_model_is_sampled(model)) {
-        fprintf(out, ", from %s %s", COUNT(site->tagged_count), plural(site->tagged_count, "sample", "samples"));
+        fprintf(out, ", from %s %s", COUNT(site->tagged_count),
+                psc_format_plural(site->tagged_count, "sample", "samples"));
     }
 }
 
 static void write_live_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
     fprintf(out, "%s (%s) in %s %s", bytes_of(model, site->live_bytes, site->live_bytes_range).s,
             psc_format_share(site->live_bytes, model->totals.live_bytes).s,
-            count_of(model, site->live_count, site->live_count_range).s, plural(site->live_count, "block", "blocks"));
+            count_of(model, site->live_count, site->live_count_range).s,
+            psc_format_plural(site->live_count, "block", "blocks"));
     write_samples(model, site, out);
     fprintf(out, "; %s allocated", COUNT(site->alloc_count));
     if (site->temporary_count != 0) {
@@ -182,7 +175,7 @@ static void write_live_site(const struct psc_model *model, const struct psc_site
 static void write_peak_site(const struct psc_model *model, const struct psc_site *site, FILE *out) {
     fprintf(out, "%s (%s) in %s %s; %s live now\n", BYTES(site->peak_live_bytes),
             psc_format_share(site->peak_live_bytes, model->totals.peak_live_bytes).s, COUNT(site->peak_live_count),
-            plural(site->peak_live_count, "block", "blocks"),
+            psc_format_plural(site->peak_live_count, "block", "blocks"),
             bytes_of(model, site->live_bytes, site->live_bytes_range).s);
 }
 
@@ -192,7 +185,7 @@ static void write_pinned_estimate(const struct psc_model *model, const struct ps
             psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s);
     write_samples(model, site, out);
     fprintf(out, ", of which %s in %s %s (%s)\n", COUNT(site->pinning_blocks), COUNT(site->pinned_pools),
-            plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes));
+            psc_format_plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes));
 }
 
 /* Over the run. */
@@ -208,8 +201,9 @@ static void write_pinned_site(const struct psc_model *model, const struct psc_si
     }
     fprintf(out, "%s (%s): keeps %s %s (%s) from going back with %s %s (%s)\n", BYTES(site->pinned_bytes),
             psc_format_share(site->pinned_bytes, model->fragmentation.pinned_bytes).s, COUNT(site->pinned_pools),
-            plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes), COUNT(site->pinning_blocks),
-            plural(site->pinning_blocks, "block", "blocks"), BYTES(site->pinning_bytes));
+            psc_format_plural(site->pinned_pools, "pool", "pools"), BYTES(site->pinned_pools_bytes),
+            COUNT(site->pinning_blocks), psc_format_plural(site->pinning_blocks, "block", "blocks"),
+            BYTES(site->pinning_bytes));
     fprintf(out, "        alone in %s of them (%s pinned)", COUNT(site->sole_pools), BYTES(site->sole_bytes));
     if (site->id != PSC_SITE_UNKNOWN) {
         fprintf(out, "; pools of its own would take %s and give %s back", BYTES(site->apart_bytes),
@@ -263,7 +257,7 @@ static void write_others(const struct psc_model *model, const struct list *list,
     }
     if (others != 0) {
         fprintf(out, "      %s (%s) at %s more %s\n", BYTES(bytes), psc_format_share(bytes, list->whole).s,
-                COUNT(others), plural(others, "site", "sites"));
+                COUNT(others), psc_format_plural(others, "site", "sites"));
     }
     if (list->not_sampled != 0) {
         fprintf(out, "      %s (%s) (not sampled)\n", BYTES(list->not_sampled),
@@ -290,7 +284,7 @@ static void write_list(const struct psc_model *model, const struct list *list, s
 
 /* True of a frame that is told as module+offset. */
 static bool is_nameless(const struct psc_frame *frame) {
-    const char *name = known(frame->module) ? last_part(frame->module) : NULL;
+    const char *name = known(frame->module) ? psc_format_last_part(frame->module) : NULL;
     return name != NULL && strncmp(frame->function, name, strlen(name)) == 0 &&
            strncmp(frame->function + strlen(name), "+0x", 3) == 0;
 }
@@ -326,7 +320,7 @@ static void write_nameless(const struct psc_model *model, size_t top, FILE *out)
         count = i < model->by_peak_count ? add_nameless(&model->sites[model->by_peak[i]], modules, count) : count;
     }
     for (size_t i = 0; i < count; i++) {
-        psc_format_plain(text, sizeof(text), last_part(modules[i]));
+        psc_format_plain(text, sizeof(text), psc_format_last_part(modules[i]));
         fprintf(out, "%s%s", i == 0 ? "\nNo function names for all of: " : ", ", text);
     }
     if (count != 0) {

@@ -45,15 +45,12 @@ static void write_pinned(const struct psc_model *model, FILE *out) {
 
 /* The heap's own sums when the live bytes last rose to a peak. */
 static void write_peak(const struct psc_model *model, FILE *out) {
-    for (size_t i = 0; i < model->snapshot_count; i++) {
-        const struct psc_wire_snapshot *peak = &model->snapshots[i];
-        if ((peak->flags & PSC_SNAPSHOT_PEAK) != 0) {
-            fprintf(out, "about the peak of live bytes, after %s: %s held = %s in live blocks",
-                    psc_format_duration(peak->time_ns).s, BYTES(peak->committed_bytes), BYTES(peak->block_bytes));
-            fprintf(out, " + %s pinned + %s in empty pools + %s cached\n", BYTES(peak->pinned_bytes),
-                    BYTES(peak->empty_bytes), BYTES(peak->cached_bytes));
-            return;
-        }
+    const struct psc_wire_snapshot *peak = psc_model_peak_snapshot(model);
+    if (peak != NULL) {
+        fprintf(out, "about the peak of live bytes, after %s: %s held = %s in live blocks",
+                psc_format_duration(peak->time_ns).s, BYTES(peak->committed_bytes), BYTES(peak->block_bytes));
+        fprintf(out, " + %s pinned + %s in empty pools + %s cached\n", BYTES(peak->pinned_bytes),
+                BYTES(peak->empty_bytes), BYTES(peak->cached_bytes));
     }
 }
 

@@ -17,13 +17,8 @@ static bool known(const char *text) {
     return text != NULL && *text != '\0';
 }
 
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
 static void put_module(const struct psc_frame *frame, struct psc_top_line *line) {
-    const char *module = last_part(frame->module);
+    const char *module = psc_format_last_part(frame->module);
     if (strncmp(frame->function, module, strlen(module)) != 0) { /* else it is told as module+offset */
         psc_top_line_put(line, " [");
         psc_top_line_put(line, module);
@@ -42,7 +37,7 @@ static void put_file(const char *file, uint32_t number, struct psc_top_line *lin
 /* Where room is short, the file without its directory, and no name of the program itself. */
 static void put_short_place(const struct psc_model *model, const struct psc_frame *frame, struct psc_top_line *line) {
     if (known(frame->file)) {
-        put_file(last_part(frame->file), frame->line, line);
+        put_file(psc_format_last_part(frame->file), frame->line, line);
     } else if (known(frame->module) && strcmp(frame->module, model->process.exe) != 0) {
         put_module(frame, line);
     }
