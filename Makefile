@@ -97,7 +97,7 @@ MAN := $(sort $(wildcard */*.[1-8] */*/*.[1-8]))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests deps deps-check demo check install clean help FORCE
+.PHONY: all tests deps deps-check demo check check-programs check-long install clean help FORCE
 .SECONDARY:
 
 all: $(PRELOAD) $(LAUNCHER)
@@ -204,6 +204,15 @@ check: deps-check
 	    $(MAKE) --no-print-directory $(jobs) MODE=$$mode tests || exit 1; done
 	@tests/run
 
+# What takes too long, or too many packages, for each change: real programs; long and large runs.
+check-programs check-long: check-%:
+	@tools/deps.sh build demo check $*
+	@$(MAKE) --no-print-directory $(jobs) MODE=release tests
+	@tests/run -j 1 --only $(CHECK_KIND_$*) $(ONLY)
+
+CHECK_KIND_programs := program
+CHECK_KIND_long := long
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)
 	install -m 755 $(B)/poolscope $(DESTDIR)$(PREFIX)/bin/poolscope
@@ -220,6 +229,8 @@ help:
 	@echo 'make deps       installs the packages that are missing (Debian, Ubuntu)'
 	@echo 'make demo       a program whose heap fragments, its summary and its page; all in build/demo/'
 	@echo 'make check      installs what the tests need, builds, runs every test'
+	@echo 'make check-programs  real programs, each with and without the library; installs them. ONLY=NAME for one'
+	@echo 'make check-long   long and large runs, for an hour or two. ONLY=NAME for one'
 	@echo 'make tests      builds the tests of one MODE without running them; tests/run runs them'
 	@echo 'make bench      time and memory under poolscope and other allocators, side by side'
 	@echo 'make bench-track  what tracking costs, beside heaptrack'
