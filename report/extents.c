@@ -50,7 +50,7 @@ static void tally_add(struct tally *tally, uint32_t site, uint32_t index) {
 
 static uint32_t site_of_tag(struct psc_load_extents *extents, uint64_t tag) {
     uint32_t site = psc_tag_site(tag);
-    if (site == PSC_SITE_NONE || site >= extents->load->model->site_count) {
+    if (site >= extents->load->model->site_count) {
         psc_load_warn(extents->load,
                       "extents: a tag in the extent at offset %" PRIu64 " is of site %" PRIu32
                       ", which is not in the table",
@@ -127,7 +127,7 @@ static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
     const struct psc_wire_extent *wire = extents->wire;
     pool->carved = wire->carved <= wire->capacity ? wire->carved : wire->capacity;
     for (uint32_t i = 0; i < wire->capacity; i++) {
-        if (extents->tags[i] != 0) {
+        if (psc_tag_is_live(extents->tags[i])) {
             pool->live_requested_bytes += take_tag(extents, i);
             pool->tagged++;
             pool->carved = pool->carved > i ? pool->carved : i + 1;
@@ -148,7 +148,7 @@ static void take_tags(struct psc_load_extents *extents, struct psc_pool *pool) {
 static uint32_t end_of_untagged(const struct psc_load_extents *extents, uint32_t count) {
     uint32_t end = 0;
     for (; count != 0; end++) {
-        count -= extents->tags[end] == 0;
+        count -= !psc_tag_is_live(extents->tags[end]);
     }
     return end;
 }
@@ -161,7 +161,7 @@ static void place_untagged(struct psc_load_extents *extents, const struct psc_po
     tally->holders[unknown].blocks += pool->untagged;
     tally->spot_count = to;
     for (uint32_t i = pool->carved; i-- > 0;) {
-        if (extents->tags[i] != 0) {
+        if (psc_tag_is_live(extents->tags[i])) {
             tally->spots[--to] = tally->spots[--from];
         } else if (i < end) {
             tally->spots[--to] = (struct psc_spot){i, unknown};
@@ -243,7 +243,7 @@ static void count_ages(struct psc_load_extents *extents, const struct psc_pool *
     uint32_t tenth = psc_pool_tenth(pool);
     for (uint32_t i = 0, taken = 0; taken < pool->tagged; i++) {
         uint64_t tag = extents->tags[i];
-        if (tag != 0) {
+        if (psc_tag_is_live(tag)) {
             struct psc_age_cell *cell = &load->model->age_occupancy[psc_age_bucket(age_of_tag(load, tag))][tenth];
             uint64_t slack = psc_tag_slack(tag);
             cell->blocks += weight;
@@ -332,19 +332,19 @@ static void take_large(struct psc_load_extents *extents) {
     struct psc_load *load = extents->load;
     struct psc_model *model = load->model;
     const struct psc_wire_extent *wire = extents->wire;
-    uint64_t tag = extents->tags[0];
+    bool tagged = psc_tag_is_live(extents->tags[0]);
     struct psc_large large = {wire->base, wire->block_bytes, wire->block_bytes, PSC_SITE_UNKNOWN};
-    if (tag != 0) {
+    if (tagged) {
         large.requested_bytes = take_tag(extents, 0);
         large.site = extents->tally.holders[0].site;
     }
     uint64_t stale = stale_bytes(extents, 1);
     if (load->samples != NULL) {
-        take_large_sample(extents, &large, stale, tag != 0);
+        take_large_sample(extents, &large, stale, tagged);
     } else {
         pin_by_large(extents, &large, stale);
         psc_load_blame_large(load, &large, stale);
-        count_large(model, &large, stale, tag != 0);
+        count_large(model, &large, stale, tagged);
     }
     model->larges =
         psc_array_reserve(model->larges, model->large_count + 1, &load->large_capacity, sizeof(*model->larges));

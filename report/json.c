@@ -21,12 +21,13 @@ struct field {
     { #name, offsetof(struct type, name) }
 
 static const struct field total_fields[] = {
-    FIELD(psc_totals, alloc_count),       FIELD(psc_totals, free_count),       FIELD(psc_totals, alloc_bytes),
-    FIELD(psc_totals, free_bytes),        FIELD(psc_totals, live_count),       FIELD(psc_totals, live_bytes),
-    FIELD(psc_totals, peak_live_bytes),   FIELD(psc_totals, committed_bytes),  FIELD(psc_totals, peak_committed_bytes),
-    FIELD(psc_totals, rss_bytes),         FIELD(psc_totals, peak_rss_bytes),   FIELD(psc_totals, clock_bytes),
-    FIELD(psc_totals, dropped_events),    FIELD(psc_totals, unrecorded_frees), FIELD(psc_totals, recorded_blocks),
-    FIELD(psc_totals, unrecorded_blocks), FIELD(psc_totals, tracker_bytes),    FIELD(psc_totals, snapshot_ns),
+    FIELD(psc_totals, alloc_count),     FIELD(psc_totals, free_count),        FIELD(psc_totals, alloc_bytes),
+    FIELD(psc_totals, free_bytes),      FIELD(psc_totals, live_count),        FIELD(psc_totals, live_bytes),
+    FIELD(psc_totals, peak_live_bytes), FIELD(psc_totals, committed_bytes),   FIELD(psc_totals, peak_committed_bytes),
+    FIELD(psc_totals, rss_bytes),       FIELD(psc_totals, peak_rss_bytes),    FIELD(psc_totals, clock_bytes),
+    FIELD(psc_totals, dropped_events),  FIELD(psc_totals, unrecorded_frees),  FIELD(psc_totals, misuse_count),
+    FIELD(psc_totals, recorded_blocks), FIELD(psc_totals, unrecorded_blocks), FIELD(psc_totals, tracker_bytes),
+    FIELD(psc_totals, snapshot_ns),
 };
 
 static const struct field fragmentation_fields[] = {

@@ -91,6 +91,7 @@ static void sum_totals(struct psc_load *load) {
     totals->clock_bytes = load->clock_bytes;
     totals->dropped_events = counters->dropped_events;
     totals->unrecorded_frees = counters->unrecorded_frees;
+    totals->misuse_count = counters->misuse_count;
     totals->peak_live_bytes = larger(counters->peak_live_bytes, totals->live_bytes);
     totals->peak_clock_bytes = totals->peak_live_bytes > counters->peak_live_bytes
                                    ? totals->clock_bytes

@@ -91,6 +91,7 @@ struct psc_totals {
     uint64_t clock_bytes;
     uint64_t dropped_events;
     uint64_t unrecorded_frees;
+    uint64_t misuse_count;
     uint64_t tracker_bytes;     /* memory of the tracker, never part of the above */
     uint64_t snapshot_ns;       /* spent taking snapshots, in the process itself */
     uint64_t recorded_blocks;   /* tags that are set */

@@ -50,6 +50,11 @@ static void note_lost_events(struct psc_load *load) {
                       "dropped).",
                       psc_format_count(totals->unrecorded_frees).s);
     }
+    if (totals->misuse_count != 0) {
+        psc_load_note(load, "The program misused the heap %s %s, which was refused: see MISUSE in poolscope(1).",
+                      psc_format_count(totals->misuse_count).s,
+                      psc_format_plural(totals->misuse_count, "time", "times"));
+    }
     if (totals->unrecorded_blocks != 0) {
         psc_load_note(load,
                       "Live blocks without a record: %s. They count as requested in full, and what they pin is "

@@ -29,9 +29,10 @@ static PSC_COLD void count_unrecorded_free(void) {
     }
 }
 
-static PSC_COLD void drop_alloc(uint64_t *tags) {
+static PSC_COLD void drop_alloc(uint64_t *tags, uint32_t index) {
     count_dropped();
     if (tags != NULL) {
+        PSC_STORE(&tags[index], 0); /* it is not the site of the one before */
         PSC_ADD(&psc_track_extent_of(tags)->untagged, 1);
     }
 }
@@ -334,13 +335,13 @@ PSC_INLINE bool record_alloc(struct psc_track_thread *thread, const struct psc_u
 void psc_track_alloc_from(const struct psc_unwind_start *start, uint64_t *tags, uint32_t index, uint32_t class_index,
                           size_t requested, size_t block_bytes) {
     if (PSC_UNLIKELY(tags == NULL || !psc_track_enter())) {
-        drop_alloc(tags);
+        drop_alloc(tags, index);
         return;
     }
     struct psc_track_thread *thread = get_thread();
     if (PSC_UNLIKELY(thread == NULL ||
                      !record_alloc(thread, start, &tags[index], class_index, requested, block_bytes))) {
-        drop_alloc(tags);
+        drop_alloc(tags, index);
     } else if (PSC_UNLIKELY(thread->log != NULL)) {
         psc_track_log_alloc(thread->log, psc_track_address_of(tags, index, block_bytes), requested,
                             psc_tag_site(tags[index]));
@@ -375,7 +376,7 @@ void psc_track_alloc_sample(const struct psc_unwind_start *start, struct psc_tag
                             uint32_t class_index, size_t requested, size_t block_bytes) {
     uint64_t *attached = PSC_LOAD_ACQUIRE(&tags->epoch) == psc_track_current() ? tags->tags : NULL;
     psc_track_alloc_from(start, attached, index, class_index, requested, block_bytes);
-    if (attached != NULL && PSC_LOAD(&attached[index]) != 0) {
+    if (attached != NULL && psc_tag_is_live(PSC_LOAD(&attached[index]))) {
         PSC_ADD(&tags->samples, 1);
     }
 }
@@ -393,11 +394,11 @@ void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t
         return;
     }
     uint64_t tag = PSC_LOAD(&tags[index]);
-    if (PSC_UNLIKELY(tag == 0)) {
+    if (PSC_UNLIKELY(!psc_tag_is_live(tag))) {
         free_untagged(tags);
         return;
     }
-    PSC_STORE(&tags[index], 0);
+    PSC_STORE(&tags[index], psc_tag_of_freed(tag));
     if (PSC_UNLIKELY(!psc_track_enter())) {
         defer_free(tag, class_index, block_bytes, psc_track_address_of(tags, index, block_bytes));
         return;
@@ -423,7 +424,7 @@ bool psc_track_free_sample(struct psc_tags *tags, uint32_t index, uint32_t class
     if (epoch == 0 || PSC_LOAD_ACQUIRE(&tags->epoch) != epoch) {
         return false;
     }
-    if (PSC_LOAD(&tags->tags[index]) != 0) {
+    if (psc_tag_is_live(PSC_LOAD(&tags->tags[index]))) {
         psc_track_free(tags->tags, index, class_index, block_bytes);
         PSC_ADD(&tags->samples, (uint32_t)-1);
     }

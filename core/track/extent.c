@@ -105,9 +105,12 @@ static bool is_attached(const struct psc_tags *tags) {
     return epoch != 0 && PSC_LOAD_ACQUIRE(&tags->epoch) == epoch;
 }
 
-/* Tags of blocks whose free was lost are still set: none may reach the next pool. */
+/* Tags of blocks whose free was lost are still set, and others tell who had a block last: none may reach the next pool. */
 static void put_back(struct psc_wire_extent *extent) {
     uint32_t carved = extent->carved < extent->capacity ? extent->carved : extent->capacity;
+    if (extent->class_index == PSC_CLASS_LARGE) {
+        psc_track_note_gone(extent->base, psc_tag_last_site(extent->tags[0]));
+    }
     for (uint32_t i = 0; i < carved; i++) {
         if (extent->tags[i] != 0) {
             PSC_STORE(&extent->tags[i], 0); /* a walk may be looking */

@@ -32,7 +32,7 @@ struct pool {
 static uint32_t count_tags(const uint64_t *tags, uint32_t capacity) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < capacity; i++) {
-        count += PSC_LOAD(&tags[i]) != 0;
+        count += psc_tag_is_live(PSC_LOAD(&tags[i])) ? 1 : 0;
     }
     return count;
 }
@@ -59,10 +59,11 @@ static void charge(struct walk *walk, const struct pool *pool) {
     uint64_t share = (pool->pinned_bytes << SHARE_SHIFT) / pool->live;
     for (uint32_t i = 0; i < pool->capacity; i++) {
         uint64_t tag = PSC_LOAD(&pool->tags[i]);
-        struct psc_wire_pins *row = tag != 0 ? psc_track_table_reach(PSC_CHUNK_PINS, psc_tag_site(tag)) : NULL;
+        bool live = psc_tag_is_live(tag);
+        struct psc_wire_pins *row = live ? psc_track_table_reach(PSC_CHUNK_PINS, psc_tag_site(tag)) : NULL;
         if (row != NULL) {
             row->sum += share;
-        } else if (tag != 0) {
+        } else if (live) {
             walk->stopped = true;
             return;
         }

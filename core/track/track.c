@@ -214,6 +214,7 @@ static void forget_parent(void) {
     psc_track_self.deferred_count = 0;
     psc_track_thread_reset();
     psc_track_extent_reset();
+    psc_track_misuse_reset();
     psc_track_snapshot_reset();
     psc_track_table_reset();
     psc_track_private_reset();

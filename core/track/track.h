@@ -105,6 +105,12 @@ bool psc_track_has_groups(void);
  * be known. */
 uint32_t psc_track_group(const struct psc_unwind_start *start);
 
+/* The allocator was misused: counts it. */
+void psc_track_count_misuse(void);
+/* Says on stderr which site made the block at `address`, or, if it is free, the last one there, with the site's stack, as
+ * far as that is known. `tags` may be NULL: only of large blocks that are gone is it known then. Takes no lock. */
+PSC_COLD void psc_track_say_maker(const struct psc_tags *tags, uint32_t index, uint64_t address);
+
 /* Between these two the calling thread resizes the block p, which is an allocation and a free: the event log tells them as
  * one. Either, or both, may be missing. */
 void psc_track_resize_begin(const void *p);

@@ -18,7 +18,7 @@
  * Invariants:
  *   a tag that is set has been added to a row: the books count every block that a tag stands for. (Set last by an
  *     allocation, cleared first by a free: of a killed process a thread may have counted one block too many.)
- *   of an extent: live blocks = tags that are set + untagged, but for events that are just being recorded
+ *   of an extent: live blocks = tags that are set (psc_tag_is_live) + untagged, but for events that are just being recorded
  *   chunks from PSC_FIRST_DATA_CHUNK to chunks_used, and no others, have a kind; they are backed by disk space, as is
  *     their part of the directory
  *   sum of all books' live bytes = live_bytes of the header + the batches
@@ -250,6 +250,12 @@ void psc_track_thread_give(struct psc_track_thread *thread);
 /* Opens the book of a site, NULL: no room; recording has stopped. */
 struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint32_t site);
 void psc_track_thread_reset(void);
+
+/* ---- misuse.c ------------------------------------------------------------------------------------------------ */
+
+/* The large block at `base`, of that site, is gone. */
+void psc_track_note_gone(uint64_t base, uint32_t site);
+void psc_track_misuse_reset(void);
 
 /* ---- site.c, module.c ---------------------------------------------------------------------------------------- */
 

@@ -21,7 +21,8 @@
     COUNTER(tracker_private_bytes, "bytes of the tracker's tables outside the trace")                                  \
     COUNTER(snapshots_taken, "snapshots taken, those thinned out included")                                            \
     COUNTER(snapshot_ns, "processor time of taking snapshots, in nanoseconds")                                         \
-    COUNTER(last_event_ns, "monotonic time of the last batch of events")
+    COUNTER(last_event_ns, "monotonic time of the last batch of events")                                               \
+    COUNTER(misuse_count, "frees and other calls that were refused: double, of what is no block, of a wrong size")
 
 #define PSC_COUNTER_FIELD(name, help) uint64_t name;
 

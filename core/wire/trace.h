@@ -19,7 +19,7 @@
 
 #define PSC_TRACE_MAGIC "POOLSCPE"
 /* A reader refuses a trace whose version it does not know; rows and header fields are only ever added at the end. */
-#define PSC_TRACE_VERSION 2
+#define PSC_TRACE_VERSION 3
 
 #define PSC_CHUNK_BYTES 16384u
 #define PSC_CHUNKS_MAX (1u << 18) /* 4 GiB of file, nearly all of it holes */
@@ -43,7 +43,9 @@ enum psc_chunk_kind {
 
 /* ---- tags: who made a live block ------------------------------------------------------------------------------- */
 
-/* 0: no block, or one that was not recorded. Else site (20 bits) | slack (15) | birth (29), high to low:
+/* Of no block, or one that was not recorded: less than PSC_SITES_MAX, so that the site is PSC_SITE_NONE. 0, or, until
+ * another block is recorded there, the site of the last one that was freed, for whom it is freed a second time. (Not in a
+ * sampled trace, where others may have been there since that are no samples.) Else site (20 bits) | slack (15) | birth (29), high to low:
  * slack = block bytes - requested bytes (at most 32767), birth = allocation clock in units of PSC_TAG_BIRTH_UNIT bytes,
  * modulo 2^29: ages are right up to 256 GiB of allocation and alias beyond. */
 #define PSC_TAG_SITE_BITS 20
@@ -52,7 +54,7 @@ enum psc_chunk_kind {
 #define PSC_TAG_BIRTH_UNIT 512u
 #define PSC_SITES_MAX (1u << PSC_TAG_SITE_BITS)
 
-#define PSC_SITE_NONE 0u    /* never in a tag */
+#define PSC_SITE_NONE 0u    /* in a tag: no live block */
 #define PSC_SITE_UNKNOWN 1u /* recorded without a stack: the site table was full, or recording met itself */
 #define PSC_SITE_FIRST 2u
 
@@ -63,6 +65,20 @@ static inline uint64_t psc_tag_make(uint32_t site, uint32_t slack, uint64_t birt
 
 static inline uint32_t psc_tag_site(uint64_t tag) {
     return (uint32_t)(tag >> (PSC_TAG_SLACK_BITS + PSC_TAG_BIRTH_BITS));
+}
+
+/* Of a block that is freed. */
+static inline uint64_t psc_tag_of_freed(uint64_t tag) {
+    return psc_tag_site(tag);
+}
+
+static inline int psc_tag_is_live(uint64_t tag) {
+    return psc_tag_site(tag) != PSC_SITE_NONE;
+}
+
+/* PSC_SITE_NONE: not known. */
+static inline uint32_t psc_tag_last_site(uint64_t tag) {
+    return psc_tag_is_live(tag) ? psc_tag_site(tag) : (uint32_t)tag & (PSC_SITES_MAX - 1);
 }
 
 static inline uint32_t psc_tag_slack(uint64_t tag) {

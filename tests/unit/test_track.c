@@ -320,7 +320,7 @@ static struct live count_live(const struct trace *trace, uint32_t site) {
             live.untagged += extent->state == PSC_EXTENT_LIVE ? extent->untagged : 0;
             for (uint32_t i = 0; extent->state == PSC_EXTENT_LIVE && i < extent->capacity; i++) {
                 uint64_t tag = extent->tags[i];
-                if (tag != 0 && (site == 0 || psc_tag_site(tag) == site)) {
+                if (psc_tag_is_live(tag) && (site == 0 || psc_tag_site(tag) == site)) {
                     live.blocks++;
                     live.bytes += extent->block_bytes - psc_tag_slack(tag);
                 }
