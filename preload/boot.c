@@ -12,6 +12,7 @@
 #include "core/base/lock.h"
 #include "core/base/option.h"
 #include "core/base/say.h"
+#include "core/heap/misuse.h"
 #include "preload/record.h"
 
 uint32_t psc_preload_state;
@@ -127,6 +128,7 @@ static void set_up_heap(void) {
     hooks.thread_began = thread_began;
     psc_heap_set_hooks(&hooks);
     psc_heap_set_purge(options.purge);
+    psc_misuse_ignore(options.on_error == PSC_ON_ERROR_WARN);
     register_fork_handlers();
     if (pthread_key_create(&thread_key, thread_ends) == 0) {
         PSC_STORE_RELEASE(&thread_key_made, true);

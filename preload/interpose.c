@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "core/base/os.h"
-#include "core/base/say.h"
 #include "core/heap/fast.h"
+#include "core/heap/misuse.h"
 #include "preload/boot.h"
 #include "preload/record.h"
 
@@ -93,14 +93,22 @@ static void *resize(void *p, size_t bytes) {
     return psc_record_resize(p, bytes, &start);
 }
 
+static void *fail(int error) {
+    errno = error;
+    return NULL;
+}
+
 static void *resize_or_copy_block(void *p, size_t bytes) {
+    size_t old_bytes = psc_heap_usable(p);
+    if (PSC_UNLIKELY(old_bytes == 0)) { /* no block, and that is ignored */
+        return fail(EINVAL);
+    }
     void *resized = resize(p, bytes);
     if (resized != NULL) {
         return resized;
     }
     void *copy = alloc_otherwise(bytes);
     if (copy != NULL) {
-        size_t old_bytes = psc_heap_usable(p);
         memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
         free_otherwise(p);
     }
@@ -131,11 +139,6 @@ PSC_INLINE void *resize_fast(void *p, size_t bytes) {
     memcpy(copy, p, old_bytes < bytes ? old_bytes : bytes);
     free(p); /* copy may lie in the same word: what we know of its bits is old */
     return copy;
-}
-
-static void *fail(int error) {
-    errno = error;
-    return NULL;
 }
 
 /* ---- C ----------------------------------------------------------------------------------------------------------- */
@@ -183,23 +186,19 @@ PSC_EXPORT void *reallocarray(void *p, size_t count, size_t each) {
     return psc_preload_public_realloc(p, bytes);
 }
 
-/* The size is the caller's claim, not more: what lies there decides. */
-static void refuse_wrong_size(const void *p, size_t bytes) {
-    if (p != NULL && bytes > psc_heap_usable(p)) {
-        psc_die("free_sized with a size that the block does not have", p);
-    }
-}
-
+/* Size and alignment are the caller's claim, not more: what lies there decides. */
 PSC_EXPORT void free_sized(void *p, size_t bytes);
 PSC_EXPORT void free_sized(void *p, size_t bytes) {
-    refuse_wrong_size(p, bytes);
-    free(p);
+    if (p == NULL || psc_misuse_is_sized(p, 1, bytes)) {
+        free(p);
+    }
 }
 
 PSC_EXPORT void free_aligned_sized(void *p, size_t alignment, size_t bytes);
 PSC_EXPORT void free_aligned_sized(void *p, size_t alignment, size_t bytes) {
-    (void)alignment;
-    free_sized(p, bytes);
+    if (p == NULL || psc_misuse_is_sized(p, alignment, bytes)) {
+        free(p);
+    }
 }
 
 /* ---- aligned ----------------------------------------------------------------------------------------------------- */

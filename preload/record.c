@@ -44,17 +44,22 @@ static void attach(const void *p, const struct psc_block *block) {
 /* What is known of a new block. Tags are attached at need: only the owner of a pool allocates from it, so only the owner
  * attaches (but two threads that have ended may meet in one pool, and what one of them attached is lost). If there is no
  * room for tags, the pool has none. */
-static void find_block(const void *p, uint32_t epoch, struct psc_block *block) {
-    psc_heap_block(p, block);
+static bool find_block(const void *p, uint32_t epoch, struct psc_block *block) {
+    if (!psc_heap_block(p, block)) { /* the program has freed it meanwhile, out of another thread */
+        return false;
+    }
     if (tags_of(block->note, epoch) == NULL) {
         attach(p, block);
     }
+    return true;
 }
 
 static PSC_NOINLINE void record_alloc_slowly(void *p, size_t bytes, uint32_t epoch,
                                              const struct psc_unwind_start *start) {
     struct psc_block block;
-    find_block(p, epoch, &block);
+    if (!find_block(p, epoch, &block)) {
+        return;
+    }
     psc_track_alloc_from(start, tags_of(block.note, epoch), block.index, wire_class(block.class_index), bytes,
                          block.bytes);
 }
@@ -119,10 +124,9 @@ void *psc_record_new_apart(size_t alignment, size_t bytes, bool zeroed, const st
 void psc_record_sample(void *p, size_t bytes, const struct psc_unwind_start *start) {
     struct psc_block block;
     uint32_t epoch = psc_track_epoch();
-    if (epoch == 0) {
+    if (epoch == 0 || !find_block(p, epoch, &block)) {
         return;
     }
-    find_block(p, epoch, &block);
     psc_track_alloc_sample(start, tags_in(block.note), block.index, wire_class(block.class_index), bytes, block.bytes);
 }
 
@@ -132,9 +136,8 @@ static void record_free(const struct psc_block *block, uint32_t epoch) {
 
 static PSC_NOINLINE void free_slowly(void *p) {
     uint32_t epoch = p != NULL ? psc_track_epoch() : 0;
-    if (epoch != 0) {
-        struct psc_block block;
-        psc_heap_block(p, &block);
+    struct psc_block block;
+    if (epoch != 0 && psc_heap_block(p, &block)) {
         record_free(&block, epoch);
     }
     psc_heap_free(p);
@@ -155,9 +158,9 @@ void psc_record_free(void *p) {
 
 void *psc_record_resize(void *p, size_t bytes, const struct psc_unwind_start *start) {
     struct psc_block before;
-    psc_heap_block(p, &before);
+    bool live = psc_heap_block(p, &before);
     void *resized = psc_heap_resize(p, bytes);
-    if (resized == NULL) {
+    if (resized == NULL || !live) {
         return NULL;
     }
     uint32_t epoch = psc_track_epoch();
@@ -200,7 +203,16 @@ static void ranges_changed(uint64_t bytes) {
     psc_track_ranges(bytes);
 }
 
+static void misused(const struct psc_block *block, const void *start, bool telling) {
+    psc_track_count_misuse();
+    if (telling) {
+        psc_track_say_maker(block != NULL ? tags_in(block->note) : NULL, block != NULL ? block->index : 0,
+                            (uintptr_t)start);
+    }
+}
+
 const struct psc_heap_hooks psc_record_hooks = {
+    .misused = misused,
     .ranges_changed = ranges_changed,
     .pool_retired = retired,
     .pool_carved = carved,
@@ -275,7 +287,7 @@ static uint64_t large_rounding; /* of the snapshot that is being taken: one at a
 static void add_rounding(struct psc_note *note, size_t bytes) {
     uint64_t *tags = tags_of(note, psc_track_epoch());
     uint64_t tag = tags != NULL ? PSC_LOAD(tags) : 0;
-    uint64_t rounding = tag != 0 ? psc_tag_slack(tag) : 0;
+    uint64_t rounding = psc_tag_is_live(tag) ? psc_tag_slack(tag) : 0;
     large_rounding += rounding < bytes ? rounding : 0;
 }
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "core/base/os.h"
-#include "core/base/say.h"
 #include "core/heap/fast.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
+#include "core/heap/misuse.h"
 #include "core/heap/pick.h"
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
@@ -124,85 +124,86 @@ void *psc_heap_alloc_in(uint32_t group, size_t alignment, size_t bytes) {
 
 /* ---- free ------------------------------------------------------------------------------------------------------ */
 
-/* The pool of the arena that p points into, whatever becomes of it meanwhile. */
-static struct psc_pool *pool_at(const struct psc_arena *arena, const void *p) {
-    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
-}
-
-/* p lies in the pool's slots. Ends the process unless a carved block begins there. */
-static uint32_t index_of(const struct psc_pool *pool, const void *p) {
+/* p lies in the pool's slots. False: no carved block begins there. */
+static bool find_index(const struct psc_pool *pool, const void *p, uint32_t *index) {
     uint64_t offset = (uintptr_t)p - (uintptr_t)pool->base;
-    uint64_t index;
-    bool begins = offset < PSC_LOAD(&pool->carved_bytes) && psc_pool_divide(pool, offset, &index);
-    if (PSC_UNLIKELY(!begins || index >= PSC_LOAD(&pool->carved))) { /* the index tells of a place inside a span */
-        psc_die(PSC_DIE_FOREIGN, p);
+    uint64_t quotient;
+    bool begins = offset < PSC_LOAD(&pool->carved_bytes) && psc_pool_divide(pool, offset, &quotient);
+    if (PSC_UNLIKELY(!begins || quotient >= PSC_LOAD(&pool->carved))) { /* the index tells of a place inside a span */
+        return false;
     }
-    return (uint32_t)index;
+    *index = (uint32_t)quotient;
+    return true;
 }
 
-/* p is in no arena. Ends the process unless a large block begins there. */
-static struct psc_large *large_at(const void *p) {
-    struct psc_large *large = psc_radix_large(p);
-    if (large == NULL) {
-        psc_die(PSC_DIE_FOREIGN, p);
-    }
-    return large;
-}
-
-static void refuse_freed(struct psc_pool *pool, uint32_t index, const void *p) {
+static bool is_freed(struct psc_pool *pool, uint32_t index) {
     uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
-    if (PSC_UNLIKELY(psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0)) {
-        psc_die(PSC_DIE_DOUBLE, p);
-    }
+    return psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0;
 }
+
+/* In what follows, false: p is no live block, and nothing was done. */
 
 /* Nobody owns a span: of several threads that free it, one finds it carved. */
-static void free_span(struct psc_pool *span, const void *p) {
+static bool free_span(struct psc_pool *span) {
     if (__atomic_exchange_n(psc_pool_remote(span), 1, __ATOMIC_ACQ_REL) != 0) {
-        psc_die(PSC_DIE_DOUBLE, p);
+        return false;
     }
     psc_pick_large_freed(psc_pool_note(span), span->block_bytes);
     psc_arena_retire_pool(span);
+    return true;
 }
 
 /* Blocks of this pool were handed back, this one perhaps among them; or the pool was not found at once. */
-static void free_own(struct psc_heap *heap, struct psc_pool *pool, uint32_t index, const void *p) {
+static bool free_own(struct psc_heap *heap, struct psc_pool *pool, uint32_t index) {
     if (PSC_UNLIKELY(heap->unsound)) {
         psc_heap_recover(heap);
     }
-    refuse_freed(pool, index, p);
+    if (PSC_UNLIKELY(is_freed(pool, index))) {
+        return false;
+    }
     psc_pool_put(pool, index);
     psc_heap_collect(heap);
+    return true;
 }
 
-static void free_mapped(struct psc_large *large) {
+/* Of several threads that free it, one finds it registered. */
+static bool free_mapped(const void *p) {
+    struct psc_large *large = psc_radix_large(p);
+    if (large == NULL || !psc_radix_drop_large(p, large)) {
+        return false;
+    }
     psc_pick_large_freed(&large->note, large->bytes);
     psc_large_free(large);
+    return true;
 }
 
-void psc_heap_free_slowly(void *p) {
-    if (p == NULL) {
-        return;
-    }
+static bool free_block(const void *p) {
     struct psc_arena *arena = psc_radix_arena(p);
+    uint32_t index;
     if (PSC_UNLIKELY(arena == NULL)) {
-        free_mapped(large_at(p));
-        return;
+        return free_mapped(p);
     }
-    struct psc_pool *pool = pool_at(arena, p);
+    struct psc_pool *pool = psc_arena_pool_at(arena, p);
     PSC_STORE(psc_slot_pool(p), pool);
     struct psc_heap *owner = psc_pool_owner(pool);
-    uint32_t index = index_of(pool, p);
+    if (PSC_UNLIKELY(!find_index(pool, p, &index))) {
+        return false;
+    }
     if (PSC_UNLIKELY(psc_pool_is_picked(pool))) {
-        refuse_freed(pool, index, p);
+        if (is_freed(pool, index)) {
+            return false;
+        }
         psc_pick_freed(pool, index);
     }
     if (owner == &psc_heap_of_spans) {
-        free_span(pool, p);
-    } else if (psc_heap_is_own(owner)) {
-        free_own(owner, pool, index, p);
-    } else {
-        psc_pool_hand_back(pool, index, p);
+        return free_span(pool);
+    }
+    return psc_heap_is_own(owner) ? free_own(owner, pool, index) : psc_pool_hand_back(pool, index);
+}
+
+void psc_heap_free_slowly(void *p) {
+    if (PSC_UNLIKELY(p != NULL && !free_block(p))) {
+        psc_misuse_pointer(p, PSC_MISUSE_FREED);
     }
 }
 
@@ -214,8 +215,27 @@ void psc_heap_free(void *p) {
 
 /* ---- what is known of a block ---------------------------------------------------------------------------------- */
 
-static void describe_large(const void *p, struct psc_block *block) {
-    struct psc_large *large = large_at(p);
+/* What a live block lies in: one of the two. */
+struct home {
+    struct psc_pool *pool;
+    struct psc_large *large;
+    uint32_t index; /* in the pool */
+};
+
+/* False: p is no live block. */
+static bool find_live(const void *p, struct home *home) {
+    struct psc_arena *arena = psc_radix_arena(p);
+    home->large = NULL;
+    home->pool = NULL;
+    if (PSC_UNLIKELY(arena == NULL)) {
+        home->large = psc_radix_large(p);
+        return home->large != NULL;
+    }
+    home->pool = psc_arena_pool_at(arena, p);
+    return find_index(home->pool, p, &home->index) && !is_freed(home->pool, home->index);
+}
+
+static void describe_large(struct psc_large *large, struct psc_block *block) {
     *block = (struct psc_block){.note = &large->note,
                                 .base = large->base,
                                 .bytes = large->bytes,
@@ -223,36 +243,29 @@ static void describe_large(const void *p, struct psc_block *block) {
                                 .capacity = 1};
 }
 
-static struct psc_pool *find_live(const void *p, uint32_t *index) {
-    struct psc_arena *arena = psc_radix_arena(p);
-    if (PSC_UNLIKELY(arena == NULL)) {
-        return NULL;
+bool psc_heap_block(const void *p, struct psc_block *block) {
+    struct home home;
+    if (PSC_UNLIKELY(!find_live(p, &home))) {
+        return false;
     }
-    struct psc_pool *pool = pool_at(arena, p);
-    *index = index_of(pool, p);
-    refuse_freed(pool, *index, p);
-    return pool;
-}
-
-void psc_heap_block(const void *p, struct psc_block *block) {
-    uint32_t index;
-    struct psc_pool *pool = find_live(p, &index);
+    struct psc_pool *pool = home.pool;
     if (PSC_UNLIKELY(pool == NULL)) {
-        describe_large(p, block);
-        return;
+        describe_large(home.large, block);
+        return true;
     }
     PSC_STORE(&pool->noted, 1);
     *block = (struct psc_block){.note = psc_pool_note(pool),
                                 .base = pool->base,
                                 .bytes = pool->block_bytes,
-                                .index = index,
+                                .index = home.index,
                                 .class_index = pool->class_index,
                                 .capacity = pool->capacity};
+    return true;
 }
 
 void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures) {
-    uint32_t index;
-    struct psc_pool *pool = find_live(p, &index);
+    struct home home;
+    struct psc_pool *pool = find_live(p, &home) ? home.pool : NULL;
     *figures = (struct psc_pool_figures){.carved = 1, .used = 1};
     if (pool != NULL && pool->class_index != PSC_CLASS_SPAN) {
         figures->carved = PSC_LOAD(&pool->carved);
@@ -263,17 +276,15 @@ void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures) {
 
 size_t psc_heap_usable(const void *p) {
     struct psc_place place;
-    uint32_t index;
+    struct home home;
     if (PSC_LIKELY(psc_fast_find(psc_heap_self, p, &place))) {
         return place.pool->block_bytes;
     }
-    struct psc_pool *pool = find_live(p, &index);
-    if (pool != NULL) {
-        return pool->block_bytes;
+    if (PSC_UNLIKELY(!find_live(p, &home))) {
+        psc_misuse_pointer(p, PSC_MISUSE_STALE);
+        return 0;
     }
-    struct psc_block block;
-    describe_large(p, &block);
-    return block.bytes;
+    return home.pool != NULL ? home.pool->block_bytes : home.large->bytes;
 }
 
 bool psc_heap_owns(const void *p) {
@@ -302,10 +313,14 @@ static void *resize_span(struct psc_pool *span, size_t bytes) {
 }
 
 void *psc_heap_resize(void *p, size_t bytes) {
-    uint32_t index;
-    struct psc_pool *pool = find_live(p, &index);
+    struct home home;
+    if (PSC_UNLIKELY(!find_live(p, &home))) {
+        psc_misuse_pointer(p, PSC_MISUSE_STALE);
+        return NULL;
+    }
+    struct psc_pool *pool = home.pool;
     if (pool == NULL) {
-        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? resize_mapped(large_at(p), bytes) : NULL;
+        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? resize_mapped(home.large, bytes) : NULL;
     }
     if (pool->class_index != PSC_CLASS_SPAN) {
         return psc_block_suits(pool->block_bytes, bytes) ? p : NULL;

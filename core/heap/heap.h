@@ -4,11 +4,13 @@
  * where libc is not set up yet or is going down; none from a signal handler that interrupted one of them. Sizes are
  * bytes. Returned blocks are aligned to 16 bytes at least. Failure of an allocation is NULL and errno ENOMEM; errno is
  * untouched otherwise. A pointer that is not the start of a live block of ours ends the process with a fixed sentence
- * and SIGABRT. */
+ * and SIGABRT, or is ignored: core/heap/misuse.h. */
 #ifndef PSC_CORE_HEAP_HEAP_H
 #define PSC_CORE_HEAP_HEAP_H
 
 #include "core/heap/types.h"
+
+struct psc_block;
 
 /* Called on slow paths only. Each may be NULL. */
 struct psc_heap_hooks {
@@ -27,6 +29,9 @@ struct psc_heap_hooks {
      * psc_block). Returns whether it, or the pool, still has picked blocks after that, as far as one can tell. Called
      * without locks. */
     bool (*picked_freed)(struct psc_note *note, uint32_t index, uint32_t class_index, size_t block_bytes);
+    /* The heap was misused, with a pointer to what is or was a block at `start`, or for all that is known may have been;
+     * `block`, if that is not NULL. `telling`: it was said on stderr. The heap's locks may be held. */
+    void (*misused)(const struct psc_block *block, const void *start, bool telling);
 };
 
 /* The hooks must stay valid for the life of the process. Pools made before are not reported. */
@@ -52,7 +57,8 @@ void *psc_heap_alloc_in(uint32_t group, size_t alignment, size_t bytes);
 /* p may be NULL. */
 void psc_heap_free(void *p);
 /* Gives the block a size of `bytes` without copying: where it is, or (large blocks) by moving pages. Returns its
- * address, or NULL when it must be copied: the block is then unchanged. errno is untouched. */
+ * address, or NULL when it must be copied: the block is then unchanged. errno is untouched. NULL too for misuse that is
+ * ignored. */
 void *psc_heap_resize(void *p, size_t bytes);
 
 /* What is known of a live block. */
@@ -72,9 +78,11 @@ struct psc_pool_figures {
     uint32_t stale_pages; /* beyond the carved blocks */
 };
 
-/* p: the start of a live block; anything else ends the process. */
-void psc_heap_block(const void *p, struct psc_block *block);
+/* False: p, any value, is not the start of a live block. That is no misuse yet. */
+bool psc_heap_block(const void *p, struct psc_block *block);
+/* p: the start of a live block. */
 void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures);
+/* 0: misuse that is ignored. */
 size_t psc_heap_usable(const void *p);
 /* Whether p, any value, points into a pool's memory or to a large block. */
 bool psc_heap_owns(const void *p);

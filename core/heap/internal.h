@@ -33,6 +33,11 @@ void psc_arena_set_purge(uint32_t milliseconds);
 uint32_t psc_arena_purge_ms(void);
 #define PSC_WINDOWS 4u /* of the time that pages wait: how often we look for those that waited long enough */
 
+/* The pool of the arena that p points into, whatever becomes of it meanwhile. */
+PSC_INLINE struct psc_pool *psc_arena_pool_at(const struct psc_arena *arena, const void *p) {
+    return PSC_LOAD(&arena->pool_of[((uintptr_t)p >> PSC_SLOT_SHIFT) & (PSC_SLOTS - 1)]);
+}
+
 /* Calls `visit` for each pool of each arena. */
 void psc_arena_each_pool(void (*visit)(struct psc_pool *pool, void *context), void *context);
 
@@ -78,10 +83,11 @@ void psc_pool_lay_down(struct psc_pool *pool);
 bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index);
 /* The block is not free. */
 void psc_pool_put(struct psc_pool *pool, uint32_t index);
-/* Takes blocks that other threads freed into `free`; returns how many. The pool has to be settled afterwards. */
+/* Takes blocks that other threads freed into `free`; returns how many. The pool has to be settled afterwards. One that was
+ * free already is misuse. */
 uint32_t psc_pool_merge(struct psc_pool *pool);
-/* Frees a block of a pool that another heap owns. Any thread. */
-void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p);
+/* Frees a block of a pool that another heap owns. Any thread. False: it is free already. */
+bool psc_pool_hand_back(struct psc_pool *pool, uint32_t index);
 /* Puts a pool with blocks in `remote` on its owner's stack, unless it is on one. Any thread. Returns the owner if that
  * is idle, so that nobody else may come to look at its stack: the caller has to collect. Else NULL. */
 struct psc_heap *psc_pool_push(struct psc_pool *pool);
@@ -140,7 +146,10 @@ void psc_heap_each(void (*visit)(struct psc_heap *heap, void *context), void *co
 /* ---- large.c ---- */
 
 void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed);
+/* Its address leads to it no more: psc_radix_drop_large. */
 void psc_large_free(struct psc_large *large);
+/* Whether a large block that is gone began at p: of the last ones it is known. */
+bool psc_large_was(const void *p);
 void *psc_large_resize(struct psc_large *large, size_t bytes);
 void psc_large_measure(uint64_t *blocks, uint64_t *bytes);
 /* Calls for each large block, without a lock: one that is just made, resized or freed may have base and bytes of
@@ -149,8 +158,5 @@ void psc_large_each(void (*visit)(struct psc_large *large, char *base, size_t by
 void psc_large_fork_prepare(void);
 void psc_large_fork_parent(void);
 void psc_large_fork_child(void);
-
-#define PSC_DIE_DOUBLE "free of a block that is free already"
-#define PSC_DIE_FOREIGN "pointer that no live block of this heap begins at"
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/heap/range.h"
 
 #define SLAB_DESCRIPTORS 31u
+#define GONE 1024u
 
 /* Descriptors are made in slabs and never given back, so that all can be found without a lock. */
 struct slab {
@@ -32,6 +33,17 @@ static void add_slab(void) {
     }
     slab->next = large_blocks.slabs;
     PSC_STORE_RELEASE(&large_blocks.slabs, slab);
+}
+
+/* Where large blocks were, so that a second free can be told from that of a stranger's pointer; any thread, atomic. */
+static const void *gone[GONE];
+
+static const void **gone_place(const void *p) {
+    return &gone[((uintptr_t)p / PSC_PAGE_BYTES * 0x9e3779b97f4a7c15u) >> 32 & (GONE - 1)];
+}
+
+bool psc_large_was(const void *p) {
+    return p != NULL && PSC_LOAD(gone_place(p)) == p;
 }
 
 static struct psc_large *take_descriptor(void) {
@@ -110,7 +122,7 @@ void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed) {
 void psc_large_free(struct psc_large *large) {
     char *base = large->base;
     size_t bytes = large->bytes;
-    psc_radix_set_large(base, NULL);
+    PSC_STORE(gone_place(base), base);
     if (psc_hooks.pool_retired != NULL) {
         psc_hooks.pool_retired(&large->note);
     }
@@ -132,6 +144,7 @@ static void *move(struct psc_large *large, size_t bytes) {
     }
     psc_radix_set_large(old, NULL);
     if (psc_os_move(old, large->bytes, base, bytes)) {
+        PSC_STORE(gone_place(old), old);
         return base;
     }
     /* Some kernels have unmapped the range by now, and it may be another block's: it is left alone. */

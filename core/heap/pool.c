@@ -1,6 +1,6 @@
 #include "core/base/os.h"
-#include "core/base/say.h"
 #include "core/heap/internal.h"
+#include "core/heap/misuse.h"
 #include "core/heap/radix.h"
 
 #define SURE_AFTER 1000 /* looks */
@@ -162,6 +162,14 @@ void psc_pool_put(struct psc_pool *pool, uint32_t index) {
     psc_pool_count_free(pool);
 }
 
+/* Blocks that were handed back, of the word-th word, though they were free: the owner and another thread freed them. */
+PSC_COLD static void refuse_twice_freed(const struct psc_pool *pool, uint32_t word, uint64_t bits) {
+    for (; bits != 0; bits &= bits - 1) {
+        uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+        psc_misuse_pointer(pool->base + (size_t)index * pool->block_bytes, PSC_MISUSE_FREED);
+    }
+}
+
 uint32_t psc_pool_merge(struct psc_pool *pool) {
     uint64_t *remote = psc_pool_remote(pool);
     uint32_t count = 0;
@@ -170,8 +178,10 @@ uint32_t psc_pool_merge(struct psc_pool *pool) {
             continue;
         }
         uint64_t back = __atomic_exchange_n(&remote[word], 0, __ATOMIC_ACQUIRE);
-        if (((pool->free[word] | psc_pool_at_hand(pool, &pool->free[word])) & back) != 0) {
-            psc_die(PSC_DIE_DOUBLE, pool->base);
+        uint64_t twice = (pool->free[word] | psc_pool_at_hand(pool, &pool->free[word])) & back;
+        if (PSC_UNLIKELY(twice != 0)) {
+            refuse_twice_freed(pool, word, twice);
+            back &= ~twice;
         }
         PSC_STORE(&pool->free[word], pool->free[word] | back);
         count += (uint32_t)__builtin_popcountll(back);
@@ -206,11 +216,11 @@ struct psc_heap *psc_pool_pop(struct psc_pool *pool) {
                                ~PSC_MARKS);
 }
 
-void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p) {
+bool psc_pool_hand_back(struct psc_pool *pool, uint32_t index) {
     uint64_t bit = (uint64_t)1 << (index % 64);
     if (psc_pool_has_free(pool, index) ||
         (__atomic_fetch_or(&psc_pool_remote(pool)[index / 64], bit, __ATOMIC_SEQ_CST) & bit) != 0) {
-        psc_die(PSC_DIE_DOUBLE, p);
+        return false;
     }
     if (psc_heap_self == &psc_heap_none) {
         PSC_STORE(&psc_heapless_frees, true);
@@ -219,4 +229,5 @@ void psc_pool_hand_back(struct psc_pool *pool, uint32_t index, const void *p) {
     if (idle != NULL) {
         psc_idle_collect(idle);
     }
+    return true;
 }

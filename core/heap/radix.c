@@ -63,3 +63,10 @@ bool psc_radix_set_large(const void *base, struct psc_large *large) {
     psc_lock_release(&psc_radix_lock);
     return done;
 }
+
+bool psc_radix_drop_large(const void *base, const struct psc_large *large) {
+    psc_lock_take(&psc_radix_lock);
+    bool done = psc_radix_large(base) == large && set_large(base, NULL);
+    psc_lock_release(&psc_radix_lock);
+    return done;
+}

@@ -43,5 +43,7 @@ extern struct psc_lock psc_radix_lock; /* of writers; innermost but for that of 
 /* False: no memory for the table. Setting a large block that is there already, or NULL, needs none. */
 bool psc_radix_set_arena(const void *base, struct psc_arena *arena);
 bool psc_radix_set_large(const void *base, struct psc_large *large);
+/* False: another one was faster. */
+bool psc_radix_drop_large(const void *base, const struct psc_large *large);
 
 #endif

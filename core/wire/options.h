@@ -16,6 +16,8 @@
 
 /* Values of `mode`, in the order of its choices. */
 enum psc_mode { PSC_MODE_EXACT, PSC_MODE_SAMPLE, PSC_MODE_OFF };
+/* Values of `on_error`. */
+enum psc_on_error { PSC_ON_ERROR_ABORT, PSC_ON_ERROR_WARN };
 
 #define PSC_OPTIONS(CHOICE, NUMBER, TEXT)                                                                              \
     CHOICE(mode, PSC_MODE_EXACT, "exact|sample|off",                                                                   \
@@ -28,6 +30,8 @@ enum psc_mode { PSC_MODE_EXACT, PSC_MODE_SAMPLE, PSC_MODE_OFF };
     NUMBER(purge, 1000, 0, 3600000, "ms", "how long free pages stay before they go back; 0 at once")                   \
     CHOICE(events, 0, "off|on", "log every event beside the trace, for replay")                                        \
     NUMBER(events_limit, 4096, 1, 1 << 20, "", "largest size of that log, in MiB; what comes later is lost")           \
+    CHOICE(on_error, PSC_ON_ERROR_ABORT, "abort|warn",                                                                 \
+           "misuse of the heap, such as a second free, ends the program, or is told, counted and ignored")             \
     TEXT(apart, "",                                                                                                    \
          "pools of their own for the blocks of a function, or of TRACE:SITE; in POOLSCOPE, a file of such rules")      \
     CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
