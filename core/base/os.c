@@ -187,6 +187,14 @@ uint64_t psc_os_resident(const void *address, size_t bytes) {
     return pages * PSC_PAGE_BYTES;
 }
 
+/* The kernel copies a set of signals before it looks at what is to be done with it, and refuses that. */
+bool psc_os_can_read(const void *address) {
+    int saved = errno;
+    bool readable = !PSC_LOAD(&sandboxed) && syscall(SYS_rt_sigprocmask, -1, address, NULL, 8) == -1 && errno == EINVAL;
+    errno = saved;
+    return readable;
+}
+
 bool psc_os_populate(void *address, size_t bytes) {
     static bool refused; /* any thread, atomic: what a kernel or a sandbox does not know it will not learn */
     if (PSC_LOAD(&refused) || PSC_LOAD(&sandboxed)) {

@@ -45,6 +45,8 @@ bool psc_os_may_ask_resident(void);
 /* Of a range of whole pages, the bytes whose pages are in memory. What is not mapped counts for nothing, nor does
  * anything where the kernel may not be asked. Some 10 ns a page. */
 uint64_t psc_os_resident(const void *address, size_t bytes);
+/* Whether the 8 bytes at a multiple of 8 can be read, as the kernel finds; some 100 ns. False in a sandbox. */
+bool psc_os_can_read(const void *address);
 /* Zeroed pages that a forked child finds zeroed again. NULL: none. */
 void *psc_os_map_wiped_on_fork(size_t bytes);
 /* The soft limit on address space, SIZE_MAX if none. */

@@ -10,6 +10,7 @@
 #include <link.h>
 #include <sys/resource.h>
 
+#include "core/base/os.h"
 #include "core/track/unwind_cfi.h"
 #include "core/track/unwind_rows.h"
 #include "core/track/unwind_walk.h"
@@ -63,13 +64,35 @@ void psc_unwind_init(void) {
     }
 }
 
+#define PAGE_BYTES UINT64_C(4096)
+
+/* Of the calling thread's own stack: all from `low` up to the thread pointer can be read. */
+static PSC_TLS struct {
+    uint64_t low; /* 0: not looked at yet */
+    bool all;     /* the page below cannot be read */
+} own_stack;
+
+/* Other stacks lie below a thread's, those of coroutines and of signals among them, with pages between that cannot be
+ * read: one lies on the thread's own if there is none on the way. */
+static bool is_on_own_stack(uint64_t sp, uint64_t thread) {
+    own_stack.low = own_stack.low != 0 ? own_stack.low : thread & -PAGE_BYTES;
+    while (PSC_UNLIKELY(sp < own_stack.low) && !own_stack.all) {
+        if (psc_os_can_read((const void *)(uintptr_t)(own_stack.low - PAGE_BYTES))) {
+            own_stack.low -= PAGE_BYTES;
+        } else {
+            own_stack.all = true;
+        }
+    }
+    return sp >= own_stack.low;
+}
+
 uint64_t psc_walk_limit(uint64_t sp) {
     if (process.main_end - sp < process.main_bytes) {
         return process.main_end;
     }
     uint64_t thread = psc_arch_thread_pointer();
     bool in_thread = process.main_thread != 0 && thread != process.main_thread;
-    return in_thread && thread - sp < process.thread_bytes ? thread : UINT64_MAX;
+    return in_thread && thread - sp < process.thread_bytes && is_on_own_stack(sp, thread) ? thread : UINT64_MAX;
 }
 
 /* ---- from an address to its module's tables -------------------------------------------------------------------- */
