@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/call.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -295,13 +297,13 @@ static void *size_and_map(int fd, size_t bytes, void *at) {
 }
 
 void *psc_os_create_mapped(const char *path, size_t bytes, void *at) {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = psc_call_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return NULL;
     }
     void *p = size_and_map(fd, bytes, at);
     int saved = errno;
-    close(fd);
+    psc_call_close(fd);
     if (p == NULL) {
         unlink(path);
     } else {
@@ -312,12 +314,12 @@ void *psc_os_create_mapped(const char *path, size_t bytes, void *at) {
 }
 
 static int back_by_descriptor(const char *path, size_t offset, size_t bytes) {
-    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    int fd = psc_call_open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return errno;
     }
     int error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
-    close(fd);
+    psc_call_close(fd);
     return error;
 }
 
@@ -343,7 +345,7 @@ static bool identify(int fd, struct psc_os_file_id *id) {
 }
 
 static int open_existing(const char *path, int access) {
-    return open(path, access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return psc_call_open(path, access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
 bool psc_os_file_id(const char *path, struct psc_os_file_id *id) {
@@ -351,7 +353,7 @@ bool psc_os_file_id(const char *path, struct psc_os_file_id *id) {
     int fd = open_existing(path, O_RDONLY);
     bool known = fd >= 0 && identify(fd, id);
     if (fd >= 0) {
-        close(fd);
+        psc_call_close(fd);
     }
     errno = saved;
     return known;
@@ -366,7 +368,7 @@ void psc_os_truncate(const char *path, const struct psc_os_file_id *id, size_t b
             ftruncate(fd, (off_t)bytes) != 0) {
             /* The file stays as long as it was, all of it a hole. */
         }
-        close(fd);
+        psc_call_close(fd);
     }
     errno = saved;
 }

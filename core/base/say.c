@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/call.h"
+
 struct sink {
     char *buffer;
     size_t room; /* bytes that may still be written, the NUL not counted */
@@ -107,7 +109,7 @@ static bool may_write(size_t length) {
 
 static void write_all(const char *text, size_t length) {
     while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, text, length);
+        ssize_t written = psc_call_write(STDERR_FILENO, text, length);
         if (written < 0 && errno == EINTR) {
             continue;
         }

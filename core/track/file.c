@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/call.h"
 #include "core/track/log.h"
 #include "core/track/types.h"
 
@@ -38,8 +39,8 @@ static void mark_exec(int fd, const struct psc_wire_header *found, off_t bytes) 
     uint64_t end_ns = psc_track.header->start_ns;
     uint32_t end = PSC_END_EXEC;
     off_t used = (off_t)found->chunks_used * PSC_CHUNK_BYTES;
-    if (pwrite(fd, &end_ns, sizeof end_ns, offsetof(struct psc_wire_header, end_ns)) != sizeof end_ns ||
-        pwrite(fd, &end, sizeof end, offsetof(struct psc_wire_header, end)) != sizeof end) {
+    if (psc_call_pwrite(fd, &end_ns, sizeof end_ns, offsetof(struct psc_wire_header, end_ns)) != sizeof end_ns ||
+        psc_call_pwrite(fd, &end, sizeof end, offsetof(struct psc_wire_header, end)) != sizeof end) {
         return; /* it will be taken for killed */
     }
     if (used >= PSC_FIRST_DATA_CHUNK * (off_t)PSC_CHUNK_BYTES && used < bytes && ftruncate(fd, used) != 0) {
@@ -50,16 +51,16 @@ static void mark_exec(int fd, const struct psc_wire_header *found, off_t bytes) 
 static void mark_if_own(const char *path) {
     static struct psc_wire_header found; /* called at start only */
     off_t bytes;
-    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = psc_call_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
-    if (psc_track_file_is_private(fd, &bytes) && pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES &&
-        is_own_before_exec(&found)) {
+    if (psc_track_file_is_private(fd, &bytes) &&
+        psc_call_pread(fd, &found, LOOKED_AT_BYTES, 0) == (ssize_t)LOOKED_AT_BYTES && is_own_before_exec(&found)) {
         mark_exec(fd, &found, bytes);
         psc_track_log_cut(path, found.start_ns);
     }
-    close(fd);
+    psc_call_close(fd);
 }
 
 void psc_track_file_mark_exec(void) {

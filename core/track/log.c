@@ -1,4 +1,5 @@
 #include "core/track/log.h"
+#include "core/base/call.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,18 +164,18 @@ void psc_track_log_cut(const char *trace_path, uint64_t start_ns) {
     struct psc_wire_log_header found;
     off_t bytes;
     make_path(path, sizeof path, trace_path);
-    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = psc_call_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
-    if (psc_track_file_is_private(fd, &bytes) && pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
+    if (psc_track_file_is_private(fd, &bytes) && psc_call_pread(fd, &found, sizeof found, 0) == (ssize_t)sizeof found &&
         memcmp(found.magic, PSC_LOG_MAGIC, sizeof found.magic) == 0 && found.pid == psc_track.header->pid &&
         found.trace_start_ns == start_ns) {
         off_t used = (off_t)(found.chunks_used & ~PSC_LOG_CLOSED) * PSC_LOG_CHUNK_BYTES;
         int cut = used < bytes ? ftruncate(fd, used) : 0;
         (void)cut; /* or it stays as long as it was, the rest of it a hole */
     }
-    close(fd);
+    psc_call_close(fd);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/call.h"
 #include "core/track/types.h"
 
 /* Descriptors below are left to the program; where limits allow less, down to the second. */
@@ -16,16 +17,17 @@ static struct psc_os_file_id statm_id;
 
 size_t psc_track_proc_read(const char *path, char *buffer, size_t bytes) {
     size_t length = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe that is named as rules has no end */
+    int fd = psc_call_open(path,
+                           O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe that is named as rules has no end */
     while (fd >= 0 && length < bytes - 1) {
-        ssize_t got = read(fd, buffer + length, bytes - 1 - length);
+        ssize_t got = psc_call_read(fd, buffer + length, bytes - 1 - length);
         if (got <= 0 && !(got < 0 && errno == EINTR)) {
             break;
         }
         length += got > 0 ? (size_t)got : 0;
     }
     if (fd >= 0) {
-        close(fd);
+        psc_call_close(fd);
     }
     buffer[length] = '\0';
     return length;
@@ -81,18 +83,18 @@ static int move_up(int fd) {
     if (high < 0) {
         high = fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTOR_FLOOR_LOW);
     }
-    close(fd);
+    psc_call_close(fd);
     return high;
 }
 
 void psc_track_proc_open(void) {
     if (is_ours(statm)) { /* in a child: this one tells of the parent */
-        close(statm);
+        psc_call_close(statm);
     }
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = psc_call_open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     statm = fd >= 0 ? move_up(fd) : -1;
     if (statm >= 0 && !identify(statm, &statm_id)) {
-        close(statm);
+        psc_call_close(statm);
         statm = -1;
     }
 }
@@ -102,7 +104,7 @@ struct psc_track_rss psc_track_proc_rss(void) {
     if (!is_ours(statm)) {
         return (struct psc_track_rss){0};
     }
-    ssize_t length = pread(statm, text, sizeof text - 1, 0);
+    ssize_t length = psc_call_pread(statm, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = '\0';
     uint64_t page_bytes = getauxval(AT_PAGESZ);
     return (struct psc_track_rss){

@@ -1,6 +1,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/call.h"
 #include "core/track/types.h"
 
 #define INTERVAL_FIRST_NS 1000000
@@ -225,7 +226,7 @@ static bool try_for_a_while(struct psc_lock *lock) {
         if (psc_lock_try(lock)) {
             return true;
         }
-        nanosleep(&(struct timespec){.tv_nsec = LAST_WAIT_NS}, NULL);
+        psc_call_nanosleep(&(struct timespec){.tv_nsec = LAST_WAIT_NS});
     }
     return false;
 }

@@ -12,6 +12,10 @@ speak='printf fprintf vprintf vfprintf dprintf vdprintf sprintf snprintf vsnprin
 __sprintf_chk __snprintf_chk __vsnprintf_chk puts fputs fputc putc putchar fwrite fread fopen fdopen fclose fflush fgets
 getc scanf sscanf perror stdin stdout stderr setlocale strerror strsignal psignal syslog'
 leave='exit quick_exit atexit at_quick_exit __cxa_atexit __cxa_thread_atexit_impl system popen'
+# The places in libc where a thread may be cancelled: malloc and free, which all this is for, are none.
+cancel='open open64 openat creat close read write pread pread64 pwrite pwrite64 readv writev nanosleep clock_nanosleep
+usleep sleep poll select pause fallocate fsync msync wait waitpid system getrandom recv send connect accept
+pthread_testcancel pthread_join pthread_cond_wait'
 throw='_Unwind_Backtrace _Unwind_Resume __cxa_throw _Znwm _ZdlPv'
 
 # What is undefined in a file and defined nowhere in it.
@@ -39,6 +43,7 @@ done
 refuse "$BUILD/libcore.a" "$allocate" 'allocates' ''
 refuse "$BUILD/libcore.a" "$speak" 'is stdio or depends on the locale' ''
 refuse "$BUILD/libcore.a" "$leave" 'ends the process or waits for its end' ''
+refuse "$BUILD/libcore.a" "$cancel" 'is where a thread may be cancelled' ''
 refuse "$BUILD/libcore.a" "$throw" 'belongs to the unwinder of the program' ''
 # The face needs dlsym and pthread_atfork, and malloc_info writes to the FILE that it was given.
 face=' dlsym pthread_atfork fprintf fputs fwrite __fprintf_chk '
@@ -46,6 +51,7 @@ keep() { for name in $1; do case $face in *" $name "*) ;; *) echo "$name" ;; esa
 refuse "$BUILD/libpoolscope.so" "$(keep "$allocate")" 'allocates' -D
 refuse "$BUILD/libpoolscope.so" "$(keep "$speak")" 'is stdio or depends on the locale' -D
 refuse "$BUILD/libpoolscope.so" "$leave" 'ends the process or waits for its end' -D
+refuse "$BUILD/libpoolscope.so" "$cancel" 'is where a thread may be cancelled' -D
 refuse "$BUILD/libpoolscope.so" "$throw" 'belongs to the unwinder of the program' -D
 
 needed=$(readelf -d "$BUILD/libpoolscope.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
