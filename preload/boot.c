@@ -48,12 +48,24 @@ static void thread_began(void) {
 
 /* ---- fork ------------------------------------------------------------------------------------------------------ */
 
+/* A signal handler may fork where its thread holds locks: it would wait for itself, or for who waits for what it holds. So
+ * none is taken then, and a child of threads has to make do with what it finds. */
+static PSC_TLS uint32_t unlocked_forks; /* that go on, perhaps inside one that has locked */
+
 static void before_fork(void) {
+    if (PSC_LOAD(&psc_locks_held) != 0) {
+        unlocked_forks++;
+        return;
+    }
     psc_heap_fork_prepare();
     psc_track_fork_prepare();
 }
 
 static void after_fork_in_parent(void) {
+    if (unlocked_forks != 0) {
+        unlocked_forks--;
+        return;
+    }
     psc_track_fork_parent();
     psc_heap_fork_parent();
 }
@@ -62,6 +74,10 @@ static void after_fork_in_child(void) {
     psc_lock_reset(&boot_lock);
     psc_track_fork_child();
     psc_heap_fork_child();
+    if (unlocked_forks == 0) {
+        PSC_STORE(&psc_locks_held, 0);
+    }
+    unlocked_forks = 0;
 }
 
 typedef int (*psc_register_function)(void (*)(void), void (*)(void), void (*)(void), void *);

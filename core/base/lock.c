@@ -7,6 +7,8 @@
 
 #define SPINS 100
 
+PSC_TLS uint32_t psc_locks_held;
+
 static void futex(uint32_t *word, int operation, uint32_t value) {
     int saved = errno;
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
@@ -23,7 +25,7 @@ static void relax(void) {
 
 void psc_lock_wait(struct psc_lock *lock) {
     for (int spin = 0; spin < SPINS; spin++) {
-        if (PSC_LOAD(&lock->state) == 0 && psc_lock_try(lock)) {
+        if (PSC_LOAD(&lock->state) == 0 && psc_lock_grab(lock)) {
             return;
         }
         relax();
