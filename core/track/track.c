@@ -285,6 +285,10 @@ void psc_track_fork_child(void) {
         PSC_STORE(&psc_track_word, NULL);
         psc_track_file_abandon(true);
         psc_track_log_abandon(true);
+    } else if (psc_track_self.busy == 0) {
+        /* Another thread of the child may be the one that begins its trace: it cannot reach what is this one's. */
+        psc_track_self.thread = NULL;
+        psc_track_self.deferred_count = 0;
     }
     errno = saved;
 }

@@ -948,6 +948,35 @@ START_TEST(forked_child_has_its_own_trace) {
 }
 END_TEST
 
+static void *make_one(void *truth) {
+    site_a(&pools[1], 0, 10, truth);
+    return NULL;
+}
+
+START_TEST(another_thread_begins_a_childs_trace) {
+    struct truth truth = {0};
+    begin();
+    site_a(&pools[0], 0, 10, &truth);
+    pid_t child = handled_fork();
+    if (child == 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, make_one, &truth) != 0 || pthread_join(thread, NULL) != 0) {
+            _exit(1);
+        }
+        psc_track_resize_begin(&truth); /* must not go by what this thread had in its parent */
+        psc_track_resize_end();
+        site_a(&pools[2], 0, 10, &truth);
+        psc_track_end(PSC_END_EXIT);
+        _exit(0);
+    }
+    await(child, 0);
+    struct trace trace = read_trace_of(child);
+    ck_assert_uint_eq(sum_rows(&trace, 0).alloc_count, 2);
+    ck_assert_uint_eq(((const struct psc_wire_thread *)row_of(&trace, PSC_CHUNK_THREADS, 1))->tid, (uint32_t)child);
+    ck_assert_uint_eq(trace.header->counters.dropped_events, 0);
+}
+END_TEST
+
 START_TEST(grandchildren_have_theirs) {
     struct truth truth = {0};
     begin();
@@ -1538,6 +1567,7 @@ static Suite *make_suite(void) {
     tcase_add_test(figures, whole_span);
     tcase_add_test(processes, killed_means_kept);
     tcase_add_loop_test(processes, forked_child_has_its_own_trace, 0, (int)PSC_COUNT_OF(forks));
+    tcase_add_test(processes, another_thread_begins_a_childs_trace);
     tcase_add_test(processes, grandchildren_have_theirs);
     tcase_add_test(processes, quiet_child_leaves_no_trace);
     if (!UNDER_TSAN) { /* whose runtime takes the child for a forked one */
