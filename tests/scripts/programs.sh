@@ -108,14 +108,6 @@ END
     both sqlite sh -c 'rm -f rows.db; sqlite3 rows.db <rows.sql && sha256sum rows.db'
 }
 
-# The server's package would start a service. Its program is also in that of the tools, under another name.
-provide_redis_server() {
-    local other
-    command -v redis-server >/dev/null && return
-    other=$(command -v redis-check-rdb) || return 0
-    mkdir -p bin && ln -sf "$other" bin/redis-server && PATH=$PWD/bin:$PATH
-}
-
 run_redis() {
     provide_redis_server
     has redis-server redis-benchmark redis-cli || return
