@@ -1,22 +1,28 @@
-/* The reader of traces, fed with anything.
+/* The reader of traces and all that is made of one, fed with anything.
  *
- * An input is short where a trace is long. It is: 2 bytes, the length of the header (little-endian) and the header;
- * then pieces, each of a kind (1 byte), a length (2 bytes) and so many bytes, which become the beginning of a chunk of
- * that kind, the rest of which is zero. What is left over after the last whole piece, of a length L, cuts L - 1 bytes
- * off the file. Magic and version are put right, since a reader that refuses the file has nothing to show.
+ * An input is a trace in the short form of tests/unit/support_trace.h. Each is read, its sums are checked, and one of the
+ * outputs is made of it, chosen by the input's length: all would take too long. Whatever the names in it are, text gives
+ * a terminal no orders, JSON can be parsed, no name becomes markup or a gnuplot script.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/compiler.h"
 #include "report/export.h"
+#include "report/page.h"
+#include "report/page_part.h"
+#include "report/plot_figure.h"
 #include "report/report.h"
+#include "tests/unit/support_text.h"
+#include "tests/unit/support_trace.h"
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char directory[] = "/tmp/fuzz_trace.XXXXXX";
 
 static void need(bool holds) {
     if (!holds) {
@@ -24,56 +30,7 @@ static void need(bool holds) {
     }
 }
 
-static void put(int fd, const void *bytes, size_t size, uint64_t offset) {
-    need(pwrite(fd, bytes, size, (off_t)offset) == (ssize_t)size);
-}
-
-/* The length that stands at `data`, at most what is there behind it. */
-static size_t take_length(const uint8_t *data, size_t room) {
-    size_t length = (size_t)data[0] | (size_t)data[1] << 8;
-    return length < room ? length : room;
-}
-
-/* Returns how many bytes of the input it took. */
-static size_t put_header(int fd, const uint8_t *data, size_t size) {
-    struct psc_wire_header header = {0};
-    size_t length = size < 2 ? 0 : take_length(data, size - 2);
-    if (length != 0) {
-        memcpy(&header, data + 2, length < sizeof(header) ? length : sizeof(header));
-    }
-    memcpy(header.magic, PSC_TRACE_MAGIC, sizeof(header.magic));
-    header.version = PSC_TRACE_VERSION;
-    put(fd, &header, sizeof(header), 0);
-    return size < 2 ? size : 2 + length;
-}
-
-/* Returns how many bytes of the input it took; 0 if no whole piece is left. */
-static size_t put_piece(int fd, const uint8_t *data, size_t size, uint32_t chunk) {
-    if (size < 3 || chunk >= PSC_CHUNKS_MAX) {
-        return 0;
-    }
-    size_t length = (size_t)data[1] | (size_t)data[2] << 8;
-    if (length > size - 3) {
-        return 0;
-    }
-    put(fd, data, 1, PSC_CHUNK_BYTES + chunk);
-    put(fd, data + 3, length < PSC_CHUNK_BYTES ? length : PSC_CHUNK_BYTES, (uint64_t)chunk * PSC_CHUNK_BYTES);
-    return 3 + length;
-}
-
-static int expand(const uint8_t *data, size_t size) {
-    int fd = memfd_create("trace", MFD_CLOEXEC);
-    need(fd >= 0);
-    size_t at = put_header(fd, data, size);
-    uint32_t chunk = PSC_FIRST_DATA_CHUNK;
-    for (size_t used; (used = put_piece(fd, data + at, size - at, chunk)) != 0; chunk++) {
-        at += used;
-    }
-    uint64_t bytes = (uint64_t)chunk * PSC_CHUNK_BYTES;
-    uint64_t cut = size > at ? size - at - 1 : 0;
-    need(ftruncate(fd, (off_t)(cut < bytes ? bytes - cut : 0)) == 0);
-    return fd;
-}
+/* ---- sums ------------------------------------------------------------------------------------------------------ */
 
 static void check_range(struct psc_range range, uint64_t value) {
     need(range.low <= value && value <= range.high);
@@ -104,27 +61,152 @@ static void check(const struct psc_model *model) {
     check_sites(model);
 }
 
-/* One of the formats for each input: all would take too long. */
-static void export(struct psc_model *model, size_t choice, FILE *out) {
-    static psc_export_writer *const writers[] = {psc_export_pprof,    psc_export_collapsed, psc_export_speedscope,
-                                                 psc_export_jemalloc, psc_export_massif,    psc_export_dhat};
+/* ---- outputs --------------------------------------------------------------------------------------------------- */
+
+struct text {
+    FILE *out;
+    char *bytes;
+    size_t count;
+};
+
+static struct text *begin(void) {
+    static struct text text;
+    need((text.out = open_memstream(&text.bytes, &text.count)) != NULL);
+    return &text;
+}
+
+static void end(struct text *text, bool (*holds)(const char *, size_t)) {
+    need(fclose(text->out) == 0 && holds(text->bytes, text->count));
+    free(text->bytes);
+}
+
+static void write_summary(struct psc_model *model) {
+    struct text *text = begin();
+    psc_summary_write(model, text->out, 0);
+    end(text, psc_text_is_plain);
+}
+
+static void write_json(struct psc_model *model) {
+    struct text *text = begin();
+    psc_json_write(model, text->out, 0);
+    end(text, psc_text_is_json);
+}
+
+static void write_top_json(struct psc_model *model) {
+    struct text *text = begin();
+    psc_json_write(model, text->out, 2);
+    end(text, psc_text_is_json);
+}
+
+static void export(struct psc_model *model, psc_export_writer *writer, bool (*holds)(const char *, size_t)) {
     const struct psc_export_options options = {.figure = PSC_EXPORT_FIGURE_COUNT};
-    need(writers[choice % PSC_COUNT_OF(writers)](model, &options, out));
+    struct text *text = begin();
+    need(writer(model, &options, text->out));
+    end(text, holds);
+}
+
+static void write_collapsed(struct psc_model *model) {
+    export(model, psc_export_collapsed, psc_text_is_plain);
+}
+
+static void write_speedscope(struct psc_model *model) {
+    export(model, psc_export_speedscope, psc_text_is_json);
+}
+
+static void write_jemalloc(struct psc_model *model) {
+    export(model, psc_export_jemalloc, psc_text_is_plain);
+}
+
+static void write_massif(struct psc_model *model) {
+    export(model, psc_export_massif, psc_text_is_plain);
+}
+
+static void write_dhat(struct psc_model *model) {
+    export(model, psc_export_dhat, psc_text_is_json);
+}
+
+static void write_pprof(struct psc_model *model) {
+    const struct psc_export_options options = {.figure = PSC_EXPORT_FIGURE_COUNT};
+    static FILE *nowhere;
+    need(nowhere != NULL || (nowhere = fopen("/dev/null", "we")) != NULL);
+    need(psc_export_pprof(model, &options, nowhere));
+}
+
+/* All that gnuplot runs is ours: names are data to it. */
+static bool is_script(const char *text, size_t bytes) {
+    return psc_text_is_plain(text, bytes) && strchr(text, '`') == NULL && strstr(text, "system") == NULL;
+}
+
+static void draw(struct psc_model *model, bool (*make)(struct psc_figure *)) {
+    char reason[256] = "", *data, *script;
+    size_t data_bytes, script_bytes;
+    struct psc_figure figure = {.model = model,
+                                .name = "name",
+                                .title = "title",
+                                .width = 1000,
+                                .height = 440,
+                                .reason = reason,
+                                .reason_room = sizeof(reason)};
+    need((figure.data = open_memstream(&data, &data_bytes)) != NULL);
+    need((figure.script = open_memstream(&script, &script_bytes)) != NULL);
+    bool made = make(&figure);
+    need(made || reason[0] != '\0');
+    fclose(figure.data);
+    fclose(figure.script);
+    need(psc_text_is_plain(data, data_bytes) && is_script(script, script_bytes));
+    free(data);
+    free(script);
+}
+
+static void draw_all(struct psc_model *model) {
+#define MAKER(name, title, shows) psc_figure_##name,
+    static bool (*const makers[])(struct psc_figure *) = {PSC_PLOTS(MAKER)};
+    for (size_t i = 0; i < PSC_COUNT_OF(makers); i++) {
+        draw(model, makers[i]);
+    }
+}
+
+/* Its own scripts, and no others. */
+static void write_page(struct psc_model *model) {
+    char path[sizeof(directory) + 32];
+    static char page[16 << 20];
+    need(psc_page_write(model, directory, false) == 0);
+    snprintf(path, sizeof(path), "%s/index.html", directory);
+    FILE *file = fopen(path, "re");
+    size_t bytes = fread(page, 1, sizeof(page) - 1, file);
+    page[bytes] = '\0';
+    fclose(file);
+    size_t scripts = psc_page_has_sites(model) ? 2 : 1;
+    need(psc_text_is_plain(page, bytes));
+    need(psc_text_count(page, "<script") == scripts && psc_text_count(page, "</script") == scripts);
+}
+
+static void remove_directory(void) {
+    char path[sizeof(directory) + 32];
+    snprintf(path, sizeof(path), "%s/index.html", directory);
+    unlink(path);
+    rmdir(directory);
+}
+
+/* Without gnuplot, which would take too long. */
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    need(setenv("PATH", "/nonexistent", 1) == 0);
+    need(mkdtemp(directory) != NULL);
+    return atexit(remove_directory);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static FILE *nowhere;
+    static void (*const writers[])(struct psc_model *) = {
+        write_json,     write_summary, write_page, draw_all,    write_collapsed, write_speedscope,
+        write_jemalloc, write_massif,  write_dhat, write_pprof, write_top_json};
     const char *error;
-    if (nowhere == NULL) {
-        need((nowhere = fopen("/dev/null", "we")) != NULL);
-    }
-    int fd = expand(data, size);
+    int fd = psc_fake_lengthen(data, size);
     struct psc_model *model = psc_model_open_fd(fd, "fuzz", &error);
     if (model != NULL) {
         check(model);
-        psc_json_write(model, nowhere, 0);
-        psc_summary_write(model, nowhere, 10);
-        export(model, size, nowhere);
+        writers[size % PSC_COUNT_OF(writers)](model);
         psc_model_close(model);
     }
     close(fd);

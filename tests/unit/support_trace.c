@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/base/compiler.h"
 #include "core/wire/options.h"
 
 #define LINE_BYTES 32
@@ -390,4 +391,55 @@ void psc_fake_shorten(const struct psc_fake *fake, FILE *out) {
         fputc(fake->bytes[PSC_CHUNK_BYTES + chunk], out);
         put_piece(fake->bytes + (size_t)chunk * PSC_CHUNK_BYTES, PSC_CHUNK_BYTES, out);
     }
+}
+
+static void put(int fd, const void *bytes, size_t size, uint64_t offset) {
+    need(pwrite(fd, bytes, size, (off_t)offset) == (ssize_t)size, "cannot write");
+}
+
+/* The length that stands at `data`, at most what is there behind it. */
+static size_t take_length(const uint8_t *data, size_t room) {
+    size_t length = (size_t)data[0] | (size_t)data[1] << 8;
+    return length < room ? length : room;
+}
+
+/* Returns how many bytes of the input it took. */
+static size_t take_header(int fd, const uint8_t *data, size_t size) {
+    struct psc_wire_header header = {0};
+    size_t length = size < 2 ? 0 : take_length(data, size - 2);
+    if (length != 0) {
+        memcpy(&header, data + 2, length < sizeof(header) ? length : sizeof(header));
+    }
+    memcpy(header.magic, PSC_TRACE_MAGIC, sizeof(header.magic));
+    header.version = PSC_TRACE_VERSION;
+    put(fd, &header, sizeof(header), 0);
+    return size < 2 ? size : 2 + length;
+}
+
+/* Returns how many bytes of the input it took; 0 if no whole piece is left. */
+static size_t take_piece(int fd, const uint8_t *data, size_t size, uint32_t chunk) {
+    if (size < 3 || chunk >= PSC_CHUNKS_MAX) {
+        return 0;
+    }
+    size_t length = (size_t)data[1] | (size_t)data[2] << 8;
+    if (length > size - 3) {
+        return 0;
+    }
+    put(fd, data, 1, PSC_CHUNK_BYTES + chunk);
+    put(fd, data + 3, length < PSC_CHUNK_BYTES ? length : PSC_CHUNK_BYTES, (uint64_t)chunk * PSC_CHUNK_BYTES);
+    return 3 + length;
+}
+
+int psc_fake_lengthen(const uint8_t *data, size_t size) {
+    int fd = memfd_create("trace", MFD_CLOEXEC);
+    need(fd >= 0, "no memfd");
+    size_t at = take_header(fd, data, size);
+    uint32_t chunk = PSC_FIRST_DATA_CHUNK;
+    for (size_t used; (used = take_piece(fd, data + at, size - at, chunk)) != 0; chunk++) {
+        at += used;
+    }
+    uint64_t bytes = (uint64_t)chunk * PSC_CHUNK_BYTES;
+    uint64_t cut = size > at ? size - at - 1 : 0;
+    need(ftruncate(fd, (off_t)(cut < bytes ? bytes - cut : 0)) == 0, "cannot cut");
+    return fd;
 }

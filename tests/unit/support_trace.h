@@ -74,7 +74,13 @@ void psc_fake_dump(const void *bytes, size_t size, FILE *out);
 /* The bytes of a text form, to be freed; NULL if it cannot be read. */
 unsigned char *psc_fake_undump(FILE *in, size_t *size);
 
-/* The short form that tests/fuzz/fuzz_trace.c takes. */
+/* The short form that fuzzers take, since a trace is long. It is: 2 bytes, the length of the header (little-endian) and the
+ * header; then pieces, each of a kind (1 byte), a length (2 bytes) and so many bytes, which become the beginning of a
+ * chunk of that kind, the rest of which is zero. What is left over after the last whole piece, of a length L, cuts L - 1
+ * bytes off the file. */
 void psc_fake_shorten(const struct psc_fake *fake, FILE *out);
+/* A descriptor of an anonymous file with what any bytes stand for in that form. Magic and version are put right, since a
+ * reader that refuses the file has nothing to show. */
+int psc_fake_lengthen(const uint8_t *data, size_t size);
 
 #endif
