@@ -173,7 +173,7 @@ static void charge_pools(struct psc_load *load) {
         }
         double share = (double)pool->pinned_bytes / (double)piece->live_blocks;
         double lasting = (double)pool->lasting_bytes / (double)piece->live_blocks;
-        const struct psc_holder *holders = blame->holders + piece->first_holder;
+        const struct psc_holder *holders = psc_piece_holders(blame, piece);
         for (uint32_t k = 0; k < piece->holder_count; k++) {
             struct psc_shares *shares = &blame->shares[holders[k].site];
             shares->pool += share * holders[k].blocks;

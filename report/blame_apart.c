@@ -116,7 +116,7 @@ static void make_cells(struct apart *apart) {
         apart->cell_start[class] = apart->cell_count;
         for (size_t i = apart->class_start[class]; i < apart->class_start[class + 1]; i++) {
             const struct psc_piece *piece = apart->by_class[i];
-            const struct psc_holder *holders = apart->load->blame->holders + piece->first_holder;
+            const struct psc_holder *holders = psc_piece_holders(apart->load->blame, piece);
             for (uint32_t k = 0; k < piece->holder_count; k++) {
                 add_holder(apart, psc_piece_pool(apart->load, piece), &holders[k], piece->holder_count == 1);
             }

@@ -77,7 +77,7 @@ struct present {
 };
 
 static uint32_t find_present(const struct pairs *pairs, const struct psc_piece *piece, struct present *present) {
-    const struct psc_holder *holders = pairs->load->blame->holders + piece->first_holder;
+    const struct psc_holder *holders = psc_piece_holders(pairs->load->blame, piece);
     uint32_t count = 0;
     for (uint32_t i = 0; i < piece->holder_count; i++) {
         uint8_t rank = pairs->ranks[holders[i].site];

@@ -46,6 +46,12 @@ static inline const struct psc_pool *psc_piece_pool(const struct psc_load *load,
     return piece->pool == PSC_PIECE_NO_POOL ? NULL : &load->model->pools[piece->pool];
 }
 
+/* Those of a piece; NULL if it has none. */
+static inline const struct psc_holder *psc_piece_holders(const struct psc_load_blame *blame,
+                                                         const struct psc_piece *piece) {
+    return piece->holder_count == 0 ? NULL : blame->holders + piece->first_holder;
+}
+
 /* Charges what is free in arenas and huge pages, and sums it. */
 void psc_blame_ranges(struct psc_load *load);
 /* The fields of sites from pinned_pools to saving_bytes. */

@@ -112,7 +112,7 @@ static void charge(struct psc_load_blame *blame, const struct ranges *arenas, co
         const struct psc_piece *piece = &blame->pieces[i];
         double arena = (piece->units & PSC_PIECE_ARENA) != 0 ? share_in(arenas, piece->base) : 0;
         double huge = (piece->units & PSC_PIECE_HUGE) != 0 ? share_in(huges, piece->base) : 0;
-        const struct psc_holder *holders = blame->holders + piece->first_holder;
+        const struct psc_holder *holders = psc_piece_holders(blame, piece);
         for (uint32_t k = 0; k < piece->holder_count; k++) {
             struct psc_shares *shares = &blame->shares[holders[k].site];
             shares->arena += arena * holders[k].blocks;

@@ -43,7 +43,7 @@ static uint32_t size_of(uint64_t members) {
 
 /* The holders of a piece; 0 if one of them is not considered, or if they are too many. */
 static uint64_t members_of(const struct together *together, const struct psc_piece *piece) {
-    const struct psc_holder *holders = together->load->blame->holders + piece->first_holder;
+    const struct psc_holder *holders = psc_piece_holders(together->load->blame, piece);
     uint64_t members = 0;
     for (uint32_t i = 0; i < piece->holder_count; i++) {
         uint8_t rank = together->ranks[holders[i].site];
