@@ -11,6 +11,7 @@
 
 #include "core/base/lock.h"
 #include "core/base/option.h"
+#include "core/base/os.h"
 #include "core/base/say.h"
 #include "core/heap/misuse.h"
 #include "preload/record.h"
@@ -139,12 +140,33 @@ static void read_options(void) {
     }
 }
 
+/* Of the mappings that a process may have, guards are to use no more than a part. */
+#define GUARDS_SHARE 4
+
+/* What the process does not know of itself: the kernel gave it 16 random bytes. */
+static void draw_secret(uint64_t secret[2]) {
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+    secret[0] = secret[1] = 0;
+    if (bytes != NULL) {
+        memcpy(secret, bytes, 2 * sizeof *secret);
+    }
+}
+
+static void harden_heap(void) {
+    uint64_t secret[2];
+    draw_secret(secret);
+    psc_heap_secure(secret, psc_os_mappings_limit() / GUARDS_SHARE);
+}
+
 static void set_up_heap(void) {
     struct psc_heap_hooks hooks = psc_record_hooks;
     hooks.thread_began = thread_began;
     psc_heap_set_hooks(&hooks);
     psc_heap_set_purge(options.purge);
     psc_misuse_ignore(options.on_error == PSC_ON_ERROR_WARN);
+    if (options.secure != 0) {
+        harden_heap();
+    }
     register_fork_handlers();
     if (pthread_key_create(&thread_key, thread_ends) == 0) {
         PSC_STORE_RELEASE(&thread_key_made, true);
@@ -156,14 +178,10 @@ static bool libc_is_ready(void) {
     return environ != NULL;
 }
 
-/* What the process does not know of itself: the kernel gave it 16 random bytes. */
 static uint64_t random_seed(void) {
-    uint64_t seed = 0;
-    const void *bytes = (const void *)getauxval(AT_RANDOM);
-    if (bytes != NULL) {
-        memcpy(&seed, bytes, sizeof seed);
-    }
-    return seed ^ (uint64_t)getpid();
+    uint64_t secret[2];
+    draw_secret(secret);
+    return secret[0] ^ (uint64_t)getpid();
 }
 
 static uint32_t begin_recording(void) {

@@ -112,16 +112,20 @@ enum batches { BATCHES_UNTRIED, BATCHES_WORK, BATCHES_NEVER };
 
 static uint32_t batches; /* enum batches; any thread, atomic */
 
-/* A filter of system calls that was there before the program began, or that we have not been told of. By bare system
- * calls: those of libc are places where a thread may be cancelled, and this one holds a lock. */
-static bool in_sandbox(void) {
-    static char text[4096];
-    long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
-    long length = fd >= 0 ? syscall(SYS_read, fd, text, sizeof text - 1) : -1;
+/* By bare system calls: those of libc are places where a thread may be cancelled, and this one may hold a lock. */
+static void read_text(const char *path, char *text, size_t bytes) {
+    long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long length = fd >= 0 ? syscall(SYS_read, fd, text, bytes - 1) : -1;
     if (fd >= 0) {
         syscall(SYS_close, fd);
     }
     text[length > 0 ? length : 0] = '\0';
+}
+
+/* A filter of system calls that was there before the program began, or that we have not been told of. */
+static bool in_sandbox(void) {
+    static char text[4096];
+    read_text("/proc/self/status", text, sizeof text);
     return strstr(text, "\nSeccomp:\t0\n") == NULL;
 }
 
@@ -152,6 +156,20 @@ size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count) {
     }
     errno = saved;
     return done;
+}
+
+#define MAPPINGS_USUAL 65530u
+
+uint64_t psc_os_mappings_limit(void) {
+    char text[32];
+    uint64_t limit = 0;
+    int saved = errno;
+    read_text("/proc/sys/vm/max_map_count", text, sizeof text);
+    for (const char *c = text; *c >= '0' && *c <= '9'; c++) {
+        limit = limit * 10 + (uint64_t)(*c - '0');
+    }
+    errno = saved;
+    return limit > 0 ? limit : MAPPINGS_USUAL;
 }
 
 static uint32_t filtered; /* any thread, atomic: there is a filter that we do not know */

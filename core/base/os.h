@@ -49,6 +49,8 @@ uint64_t psc_os_resident(const void *address, size_t bytes);
 bool psc_os_can_read(const void *address);
 /* Zeroed pages that a forked child finds zeroed again. NULL: none. */
 void *psc_os_map_wiped_on_fork(size_t bytes);
+/* How many mappings the kernel lets a process have, by what it says when first asked. */
+uint64_t psc_os_mappings_limit(void);
 /* The soft limit on address space, SIZE_MAX if none. */
 size_t psc_os_address_space_limit(void);
 

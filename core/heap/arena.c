@@ -1,9 +1,12 @@
+#include <string.h>
+
 #include "core/base/os.h"
 #include "core/heap/churn.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
+#include "core/heap/secure.h"
 
 #define REGION_ARENAS_LEAST 4u /* 16 MiB of address space to begin with */
 #define REGION_ARENAS_MOST 256u
@@ -24,6 +27,7 @@ static struct {
     uint32_t homeless; /* of these, without address space */
     char *region_next; /* reserved address space, whole arenas */
     char *region_end;
+    size_t region_gap; /* behind each arena of it */
     /* No arena below has room for a pool of k slots: a hint that saves looking. It does not fall with k. */
     uint32_t first_with_room[PSC_SPAN_SLOTS_MAX + 1];
     uint64_t pooled_slots;
@@ -118,12 +122,20 @@ static uint32_t region_arenas_wanted(void) {
     return wanted < REGION_ARENAS_MOST ? wanted : REGION_ARENAS_MOST;
 }
 
+/* What lies between two arenas. */
+static size_t gap_bytes(void) {
+    return psc_secure_on && psc_os_address_space_limit() == SIZE_MAX ? PSC_ARENA_BYTES : 0;
+}
+
 static bool try_to_reserve(void) {
+    size_t gap = gap_bytes();
     for (uint32_t wanted = region_arenas_wanted(); wanted > 0; wanted /= 2) {
-        char *region = psc_os_reserve(wanted * PSC_ARENA_BYTES, PSC_ARENA_BYTES);
+        size_t bytes = wanted * (PSC_ARENA_BYTES + gap);
+        char *region = psc_os_reserve(gap + bytes, PSC_ARENA_BYTES);
         if (region != NULL) {
-            arenas.region_next = region;
-            arenas.region_end = region + wanted * PSC_ARENA_BYTES;
+            arenas.region_gap = gap;
+            arenas.region_next = region + gap;
+            arenas.region_end = region + gap + bytes;
             return true;
         }
     }
@@ -140,7 +152,7 @@ static bool settle(struct psc_arena *arena) {
         return false;
     }
     arena->base = arenas.region_next;
-    arenas.region_next += PSC_ARENA_BYTES;
+    arenas.region_next += PSC_ARENA_BYTES + arenas.region_gap;
     return true;
 }
 
@@ -359,6 +371,14 @@ bool psc_arena_purge(void) {
     return went;
 }
 
+/* What was reserved for more arenas stays, as what lies behind the last one. */
+void psc_arena_part(void) {
+    psc_lock_take(&psc_arena_lock);
+    arenas.region_next = arenas.region_end;
+    sweep(UINT64_MAX, 0, 1);
+    psc_lock_release(&psc_arena_lock);
+}
+
 static bool release_arena(struct psc_arena *arena) {
     if (arena->base == NULL || arena->free_slots != PSC_SLOTS) {
         return false;
@@ -479,6 +499,9 @@ static void clear_bits(struct psc_arena *arena, struct psc_pool *pool) {
     for (uint32_t word = 0; word < psc_pool_words(pool); word++) {
         PSC_STORE(&pool->free[word], 0);
         PSC_STORE(&remote[word], 0);
+        if (psc_pool_is_secure(pool)) {
+            PSC_STORE(&psc_pool_live(pool)[word], 0);
+        }
     }
 }
 
@@ -504,6 +527,13 @@ static void look_ahead(struct psc_arena *arena, uint32_t first, uint64_t now) {
     }
 }
 
+static bool has_live_bits(struct psc_arena *arena) {
+    if (arena->live == NULL) {
+        PSC_STORE_RELEASE(&arena->live, psc_meta_alloc(PSC_SLOTS * sizeof *arena->live));
+    }
+    return arena->live != NULL;
+}
+
 /* Spans never look ahead: the program may leave pages of them untouched. */
 static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
     uint32_t first;
@@ -515,6 +545,9 @@ static struct psc_pool *take_slots(uint32_t slots, struct psc_heap *owner) {
         return NULL;
     }
     arena->committed = true;
+    if (owner->secure && !has_live_bits(arena)) {
+        return NULL;
+    }
     uint64_t now = psc_os_monotonic_ms();
     if (owner->made >= PSC_MADE_TO_LOOK_AHEAD) {
         look_ahead(arena, first, now);
@@ -618,8 +651,20 @@ static void forget_note(struct psc_note *note) {
     *note = (struct psc_note){{0, 0}};
 }
 
+/* A pool from before the heap was hardened: what it leaves to others is to read as zero. */
+PSC_COLD static void clear_pages(const struct psc_arena *arena, const struct psc_pool *pool) {
+    char *start = arena->base + (size_t)(pool->order % PSC_SLOTS) * PSC_SLOT_BYTES;
+    size_t bytes = (size_t)pool->slots * PSC_SLOT_BYTES;
+    if (!psc_os_purge(start, bytes)) {
+        memset(start, 0, bytes);
+    }
+}
+
 void psc_arena_retire_pool(struct psc_pool *pool) {
     struct psc_arena *arena = psc_radix_arena(pool->base);
+    if (PSC_UNLIKELY(psc_secure_on) && !psc_pool_is_secure(pool)) {
+        clear_pages(arena, pool);
+    }
     if (pool->noted) {
         forget_note(&arena->notes[pool->order % PSC_SLOTS]);
         pool->noted = 0;

@@ -1,4 +1,6 @@
 #include "core/heap/internal.h"
+#include "core/heap/quarantine.h"
+#include "core/heap/secure.h"
 
 struct finding {
     const char *sentence;
@@ -85,8 +87,28 @@ static const char *check_span(struct psc_pool *span) {
     return sound ? NULL : "a span is not as it should be";
 }
 
+static const char *check_live_bits(struct psc_pool *pool) {
+    if (pool->at_hand != 0 || (pool->state == PSC_POOL_CURRENT && pool->pick_in != 0)) {
+        return "a fast path would take a block of a secure pool";
+    }
+    const uint64_t *live = psc_pool_live(pool);
+    uint64_t both = 0, beyond = 0;
+    for (uint32_t i = 0; i < psc_pool_words(pool); i++) {
+        uint32_t carved = pool->carved > i * 64 ? pool->carved - i * 64 : 0;
+        both |= live[i] & (pool->free[i] | psc_pool_remote(pool)[i]);
+        beyond |= carved < 64 ? live[i] >> carved : 0;
+    }
+    return both != 0 ? "a live block is free" : beyond != 0 ? "a block is live that was never carved" : NULL;
+}
+
 static const char *check_small(struct psc_pool *pool) {
     const char *sentence = check_bits(pool);
+    if (psc_pool_is_secure(pool) != psc_pool_owner(pool)->secure) {
+        return "a pool of the hardened heap has the heap of another";
+    }
+    if (sentence == NULL && psc_pool_is_secure(pool)) {
+        sentence = check_live_bits(pool);
+    }
     if (sentence == NULL && pool->group != psc_pool_owner(pool)->group) {
         sentence = "a pool of one group has the heap of another";
     }
@@ -143,6 +165,47 @@ static void check_kept(struct psc_heap *heap, void *context) {
     }
 }
 
+/* ---- quarantines: what is neither live nor free is in them ---- */
+
+struct quarantined {
+    uint64_t in_pools;
+    uint64_t in_quarantines;
+    bool unsound;
+    bool miscounted;
+};
+
+static void count_in_pool(struct psc_pool *pool, void *context) {
+    struct quarantined *quarantined = context;
+    if (psc_pool_is_secure(pool) && pool->class_index != PSC_CLASS_SPAN) {
+        uint32_t back = 0;
+        for (uint32_t i = 0; i < psc_pool_words(pool); i++) {
+            back += (uint32_t)__builtin_popcountll(psc_pool_remote(pool)[i]);
+        }
+        quarantined->in_pools += psc_pool_count_used(pool) - back - psc_secure_count_live(pool);
+    }
+}
+
+static void count_in_quarantine(struct psc_heap *heap, void *context) {
+    struct quarantined *quarantined = context;
+    uint64_t bytes;
+    quarantined->unsound |= heap->unsound != 0;
+    if (heap->quarantine != NULL) {
+        quarantined->in_quarantines += psc_quarantine_count(heap->quarantine, &bytes);
+        quarantined->miscounted |= bytes != heap->quarantine->bytes;
+    }
+}
+
+static const char *check_quarantines(void) {
+    struct quarantined quarantined = {.in_pools = 0};
+    psc_arena_each_pool(count_in_pool, &quarantined);
+    psc_heap_each(count_in_quarantine, &quarantined);
+    if (quarantined.miscounted) {
+        return "bytes in quarantine are miscounted";
+    }
+    bool differ = quarantined.in_pools != quarantined.in_quarantines && !quarantined.unsound;
+    return differ ? "blocks that are neither live nor free are not those in quarantine" : NULL;
+}
+
 const char *psc_heap_check(void) {
     struct finding finding = {.sentence = NULL};
     psc_heap_each(check_kept, &finding);
@@ -150,5 +213,5 @@ const char *psc_heap_check(void) {
     for (uint32_t i = 0; i < psc_arena_count() && finding.sentence == NULL; i++) {
         finding.sentence = check_slots(psc_arena_at(i));
     }
-    return finding.sentence;
+    return finding.sentence != NULL ? finding.sentence : check_quarantines();
 }

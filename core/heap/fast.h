@@ -86,10 +86,13 @@ PSC_INLINE void psc_pool_count_free(struct psc_pool *pool) {
 }
 
 /* A pool's descriptor stands in its arena's, by its first slot, and so does its note. */
+PSC_INLINE struct psc_arena *psc_pool_arena(struct psc_pool *pool) {
+    char *arena = (char *)(pool - pool->order % PSC_SLOTS) - offsetof(struct psc_arena, pools);
+    return (struct psc_arena *)(void *)arena;
+}
+
 PSC_INLINE struct psc_note *psc_pool_note(struct psc_pool *pool) {
-    uint32_t slot = pool->order % PSC_SLOTS;
-    char *arena = (char *)(pool - slot) - offsetof(struct psc_arena, pools);
-    return &((struct psc_arena *)(void *)arena)->notes[slot];
+    return &psc_pool_arena(pool)->notes[pool->order % PSC_SLOTS];
 }
 
 /* A live block of a heap's own pool: where its bit is in `free`. */

@@ -2,9 +2,13 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/range.h"
+#include "core/heap/secure.h"
 
 /* Blocks that the program holds: handed out, and not handed back. */
 static uint32_t live_blocks(struct psc_pool *pool) {
+    if (psc_pool_is_secure(pool)) {
+        return psc_secure_count_live(pool);
+    }
     uint32_t used = psc_pool_used(pool);
     uint32_t back = 0;
     if (psc_pool_is_pending(pool) && PSC_LOAD(&pool->free) != NULL) {

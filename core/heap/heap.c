@@ -5,12 +5,15 @@
 
 #include "core/base/os.h"
 #include "core/heap/fast.h"
+#include "core/heap/guard.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/misuse.h"
 #include "core/heap/pick.h"
+#include "core/heap/quarantine.h"
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
+#include "core/heap/secure.h"
 
 struct psc_heap_hooks psc_hooks;
 static uint64_t no_bits;
@@ -37,7 +40,11 @@ static void *no_memory(void) {
 static void *alloc_refilling(struct psc_heap *heap, uint32_t class_index) {
     struct psc_pool *pool = heap->current[class_index];
     bool ready = *pool->word != 0 || psc_pool_seek(pool) || psc_heap_refill(heap, class_index);
-    return ready ? psc_pick_take(heap, heap->current[class_index]) : no_memory();
+    if (!ready) {
+        return no_memory();
+    }
+    pool = heap->current[class_index];
+    return PSC_UNLIKELY(psc_pool_is_secure(pool)) ? psc_secure_take(heap, pool) : psc_pick_take(heap, pool);
 }
 
 /* For a thread that has no heap any more, or for whose heap there was no memory. */
@@ -51,32 +58,19 @@ static void *alloc_from_idle(uint32_t group, uint32_t class_index) {
     return p;
 }
 
-static void *alloc_slowly(struct psc_heap *heap, uint32_t group, uint32_t class_index) {
+static void *alloc_class(uint32_t group, uint32_t class_index) {
+    struct psc_heap *heap = psc_heap_of_group(group);
     return heap != &psc_heap_none ? alloc_refilling(heap, class_index) : alloc_from_idle(group, class_index);
 }
 
-static PSC_NOINLINE void *alloc_from_own(uint32_t class_index) {
-    struct psc_heap *heap = psc_heap_self;
-    return alloc_slowly(PSC_LIKELY(heap != &psc_heap_none) ? heap : psc_heap_of_group(0), 0, class_index);
-}
-
-static void *alloc_class(uint32_t class_index) {
-    void *p;
-    return PSC_LIKELY(psc_fast_alloc_class(psc_heap_self, class_index, &p)) ? p : alloc_from_own(class_index);
-}
-
-static void *alloc_class_in(uint32_t group, uint32_t class_index) {
-    void *p;
-    struct psc_heap *heap = psc_heap_of_group(group);
-    return psc_fast_alloc_class(heap, class_index, &p) ? p : alloc_slowly(heap, group, class_index);
+static struct psc_pool *make_span(size_t bytes, bool *fresh) {
+    struct psc_pool *span = psc_arena_make_span(bytes, fresh);
+    return span == NULL && psc_heap_drop_kept(psc_heap_self) ? psc_arena_make_span(bytes, fresh) : span;
 }
 
 static void *alloc_span(size_t bytes, bool zeroed) {
     bool fresh;
-    struct psc_pool *span = psc_arena_make_span(bytes, &fresh);
-    if (span == NULL && psc_heap_drop_kept(psc_heap_self)) {
-        span = psc_arena_make_span(bytes, &fresh);
-    }
+    struct psc_pool *span = make_span(bytes, &fresh);
     if (span == NULL) {
         return no_memory();
     }
@@ -84,11 +78,12 @@ static void *alloc_span(size_t bytes, bool zeroed) {
     return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
 }
 
+static bool is_beyond_reason(size_t alignment, size_t bytes) {
+    return bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX;
+}
+
 static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
-    if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX) {
-        return no_memory();
-    }
-    void *p = psc_large_alloc(alignment, bytes > 0 ? bytes : 1, zeroed);
+    void *p = is_beyond_reason(alignment, bytes) ? NULL : psc_large_alloc(alignment, bytes > 0 ? bytes : 1, zeroed);
     return p != NULL ? psc_pick_large(p, psc_radix_large(p)->bytes) : no_memory();
 }
 
@@ -97,29 +92,82 @@ static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
     return fits ? alloc_span(bytes, zeroed) : alloc_mapped(alignment, bytes, zeroed);
 }
 
+/* ---- allocation of the hardened heap: all that is given out reads as zero ---- */
+
+static void *alloc_small_secure(uint32_t group, uint32_t class_index, size_t bytes) {
+    int saved = errno;
+    void *p = alloc_class(group, class_index);
+    if (PSC_UNLIKELY(p == NULL) && psc_quarantine_flush() && (p = alloc_class(group, class_index)) != NULL) {
+        errno = saved;
+    }
+    return p != NULL ? psc_secure_seal(p, psc_class_bytes(class_index), bytes) : NULL;
+}
+
+static void *alloc_span_secure(size_t bytes) {
+    bool fresh;
+    struct psc_pool *span = make_span(bytes + PSC_SEAL_BYTES, &fresh);
+    if (span == NULL) {
+        return no_memory();
+    }
+    psc_pick_large(psc_secure_take_span(span, fresh), span->block_bytes);
+    return psc_secure_seal(span->base, span->block_bytes, bytes);
+}
+
+static void *alloc_large_secure(size_t alignment, size_t bytes) {
+    bool fits_span = bytes + PSC_SEAL_BYTES <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
+    void *p = psc_large_alloc_secure(alignment, bytes, !fits_span);
+    if (p != NULL) {
+        return psc_pick_large(p, psc_radix_large(p)->bytes);
+    }
+    return fits_span ? alloc_span_secure(bytes) : no_memory();
+}
+
+static void *alloc_secure(uint32_t group, size_t alignment, size_t bytes) {
+    if (is_beyond_reason(alignment, bytes)) {
+        return no_memory();
+    }
+    psc_secure_find_lost();
+    uint32_t class_index = psc_class_of_aligned(bytes + PSC_SEAL_BYTES, alignment);
+    return class_index < PSC_CLASS_COUNT ? alloc_small_secure(group, class_index, bytes)
+                                         : alloc_large_secure(alignment, bytes);
+}
+
+/* What the fast paths leave over: of the hardened heap, everything. */
+static PSC_NOINLINE void *alloc_otherwise(uint32_t group, size_t alignment, size_t bytes, bool zeroed) {
+    if (PSC_UNLIKELY(psc_secure_on)) {
+        return alloc_secure(group, alignment, bytes);
+    }
+    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
+    if (class_index == PSC_CLASS_COUNT) {
+        return alloc_large(alignment, bytes, zeroed);
+    }
+    void *p = alloc_class(group, class_index);
+    return p != NULL && zeroed ? memset(p, 0, bytes) : p;
+}
+
 void *psc_heap_alloc(size_t bytes) {
-    return PSC_LIKELY(bytes <= PSC_SMALL_MAX) ? alloc_class(psc_class_of(bytes)) : alloc_large(1, bytes, false);
+    void *p;
+    return psc_fast_alloc(psc_heap_self, bytes, &p) ? p : alloc_otherwise(0, 1, bytes, false);
 }
 
 void *psc_heap_alloc_zeroed(size_t bytes) {
-    if (PSC_UNLIKELY(bytes > PSC_SMALL_MAX)) {
-        return alloc_large(1, bytes, true);
-    }
-    void *p = alloc_class(psc_class_of(bytes));
-    return p != NULL ? memset(p, 0, bytes) : NULL;
+    void *p;
+    return psc_fast_alloc(psc_heap_self, bytes, &p) ? memset(p, 0, bytes) : alloc_otherwise(0, 1, bytes, true);
+}
+
+static void *alloc_in(struct psc_heap *heap, uint32_t group, size_t alignment, size_t bytes) {
+    void *p;
+    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
+    bool done = class_index < PSC_CLASS_COUNT && psc_fast_alloc_class(heap, class_index, &p);
+    return done ? p : alloc_otherwise(group, alignment, bytes, false);
 }
 
 void *psc_heap_alloc_aligned(size_t alignment, size_t bytes) {
-    if (alignment <= 16) {
-        return psc_heap_alloc(bytes);
-    }
-    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
-    return class_index < PSC_CLASS_COUNT ? alloc_class(class_index) : alloc_large(alignment, bytes, false);
+    return alignment <= 16 ? psc_heap_alloc(bytes) : alloc_in(psc_heap_self, 0, alignment, bytes);
 }
 
 void *psc_heap_alloc_in(uint32_t group, size_t alignment, size_t bytes) {
-    uint32_t class_index = psc_class_of_aligned(bytes, alignment);
-    return class_index < PSC_CLASS_COUNT ? alloc_class_in(group, class_index) : alloc_large(alignment, bytes, false);
+    return alloc_in(psc_heap_of_group(group), group, alignment, bytes);
 }
 
 /* ---- free ------------------------------------------------------------------------------------------------------ */
@@ -134,11 +182,6 @@ static bool find_index(const struct psc_pool *pool, const void *p, uint32_t *ind
     }
     *index = (uint32_t)quotient;
     return true;
-}
-
-static bool is_freed(struct psc_pool *pool, uint32_t index) {
-    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
-    return psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0;
 }
 
 /* In what follows, false: p is no live block, and nothing was done. */
@@ -158,12 +201,45 @@ static bool free_own(struct psc_heap *heap, struct psc_pool *pool, uint32_t inde
     if (PSC_UNLIKELY(heap->unsound)) {
         psc_heap_recover(heap);
     }
-    if (PSC_UNLIKELY(is_freed(pool, index))) {
+    if (PSC_UNLIKELY(!psc_pool_holds(pool, index))) {
         return false;
     }
     psc_pool_put(pool, index);
     psc_heap_collect(heap);
     return true;
+}
+
+/* Of several threads that free the same block, one finds it live. */
+static bool free_secure(struct psc_pool *pool, uint32_t index) {
+    void *p = pool->base + (size_t)index * pool->block_bytes;
+    psc_secure_find_lost();
+    if (!psc_secure_claim(pool, index)) {
+        return false;
+    }
+    if (PSC_UNLIKELY(psc_pool_is_picked(pool))) {
+        psc_pick_freed(pool, index);
+    }
+    psc_secure_wipe(p, pool->block_bytes);
+    if (psc_pool_owner(pool) == &psc_heap_of_spans) {
+        psc_pick_large_freed(psc_pool_note(pool), pool->block_bytes);
+        psc_arena_retire_pool(pool);
+    } else {
+        psc_quarantine_put(pool, p);
+    }
+    return true;
+}
+
+void psc_pool_give_back(struct psc_pool *pool, uint32_t index) {
+    struct psc_heap *owner = psc_pool_owner(pool);
+    if (!psc_heap_is_own(owner)) {
+        psc_pool_hand_back(pool, index);
+        return;
+    }
+    if (PSC_UNLIKELY(owner->unsound)) {
+        psc_heap_recover(owner);
+    }
+    psc_pool_put(pool, index);
+    psc_heap_collect(owner);
 }
 
 /* Of several threads that free it, one finds it registered. */
@@ -189,8 +265,11 @@ static bool free_block(const void *p) {
     if (PSC_UNLIKELY(!find_index(pool, p, &index))) {
         return false;
     }
+    if (PSC_UNLIKELY(psc_pool_is_secure(pool))) {
+        return free_secure(pool, index);
+    }
     if (PSC_UNLIKELY(psc_pool_is_picked(pool))) {
-        if (is_freed(pool, index)) {
+        if (!psc_pool_holds(pool, index)) {
             return false;
         }
         psc_pick_freed(pool, index);
@@ -232,7 +311,7 @@ static bool find_live(const void *p, struct home *home) {
         return home->large != NULL;
     }
     home->pool = psc_arena_pool_at(arena, p);
-    return find_index(home->pool, p, &home->index) && !is_freed(home->pool, home->index);
+    return find_index(home->pool, p, &home->index) && psc_pool_holds(home->pool, home->index);
 }
 
 static void describe_large(struct psc_large *large, struct psc_block *block) {
@@ -269,7 +348,7 @@ void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures) {
     *figures = (struct psc_pool_figures){.carved = 1, .used = 1};
     if (pool != NULL && pool->class_index != PSC_CLASS_SPAN) {
         figures->carved = PSC_LOAD(&pool->carved);
-        figures->used = psc_pool_used(pool);
+        figures->used = psc_pool_is_secure(pool) ? psc_secure_count_live(pool) : psc_pool_used(pool);
     }
     figures->stale_pages = pool != NULL ? PSC_LOAD(&pool->stale_pages) : 0;
 }
@@ -284,7 +363,10 @@ size_t psc_heap_usable(const void *p) {
         psc_misuse_pointer(p, PSC_MISUSE_STALE);
         return 0;
     }
-    return home.pool != NULL ? home.pool->block_bytes : home.large->bytes;
+    if (home.pool != NULL) {
+        return psc_pool_is_secure(home.pool) ? psc_secure_requested(p, home.pool->block_bytes) : home.pool->block_bytes;
+    }
+    return home.large->secure ? home.large->requested : home.large->bytes;
 }
 
 bool psc_heap_owns(const void *p) {
@@ -312,6 +394,18 @@ static void *resize_span(struct psc_pool *span, size_t bytes) {
     return resized(psc_pool_note(span), old_bytes, p, span->block_bytes);
 }
 
+/* A span only within its last page: pages that it leaves would have to be zeroed. */
+static bool suits_secure(const struct psc_pool *pool, size_t bytes) {
+    size_t all = bytes + PSC_SEAL_BYTES;
+    return pool->class_index != PSC_CLASS_SPAN ? psc_block_suits(pool->block_bytes, all)
+                                               : psc_round_up(all, PSC_PAGE_BYTES) == pool->block_bytes;
+}
+
+static void *resize_secure(const struct psc_pool *pool, void *p, size_t bytes) {
+    psc_secure_requested(p, pool->block_bytes);
+    return suits_secure(pool, bytes) ? psc_secure_seal(p, pool->block_bytes, bytes) : NULL;
+}
+
 void *psc_heap_resize(void *p, size_t bytes) {
     struct home home;
     if (PSC_UNLIKELY(!find_live(p, &home))) {
@@ -320,7 +414,11 @@ void *psc_heap_resize(void *p, size_t bytes) {
     }
     struct psc_pool *pool = home.pool;
     if (pool == NULL) {
-        return bytes > PSC_SPAN_MAX && bytes <= PTRDIFF_MAX ? resize_mapped(home.large, bytes) : NULL;
+        size_t least = home.large->secure ? PSC_SMALL_MAX : PSC_SPAN_MAX;
+        return bytes > least && bytes <= PTRDIFF_MAX ? resize_mapped(home.large, bytes) : NULL;
+    }
+    if (psc_pool_is_secure(pool)) {
+        return bytes <= PSC_SPAN_MAX ? resize_secure(pool, p, bytes) : NULL;
     }
     if (pool->class_index != PSC_CLASS_SPAN) {
         return psc_block_suits(pool->block_bytes, bytes) ? p : NULL;
@@ -338,9 +436,11 @@ static void collect_idle(struct psc_heap *heap, void *context) {
 }
 
 bool psc_heap_trim(void) {
+    psc_quarantine_flush();
     psc_heap_each_own(psc_heap_lay_down);
     psc_heap_each(collect_idle, NULL);
     bool went = psc_range_release();
+    went |= psc_guard_release();
     return psc_arena_purge() || went;
 }
 

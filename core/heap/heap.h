@@ -44,6 +44,10 @@ void psc_heap_unwatch(void);
 void psc_heap_pick(uint64_t mean_bytes, uint64_t seed);
 /* Whether p is the block that this thread was given last of those that are picked. Once for each. */
 bool psc_heap_take_picked(const void *p);
+/* From now on blocks are those of the hardened heap (core/heap/secure.h). `secret`: what nobody else can know.
+ * `mappings_most`: so many of the process's mappings may be used for guards. Once, before the process has a second
+ * thread; blocks made before stay what they are. */
+void psc_heap_secure(const uint64_t secret[2], uint64_t mappings_most);
 /* How long free pages stay, in milliseconds; 0: they go back at once. */
 void psc_heap_set_purge(uint32_t milliseconds);
 
@@ -65,7 +69,7 @@ void *psc_heap_resize(void *p, size_t bytes);
 struct psc_block {
     struct psc_note *note; /* of its pool, or its own */
     void *base;            /* of the pool, or its own */
-    size_t bytes;          /* usable */
+    size_t bytes;          /* of the block: usable, but for what the hardened heap keeps for itself */
     uint32_t index;        /* in the pool; 0 if large */
     uint32_t class_index;  /* PSC_CLASS_COUNT for a span and a large block */
     uint32_t capacity;     /* of the pool; 1 if large */
@@ -74,7 +78,7 @@ struct psc_block {
 /* How it stands with the pool of a block, or with a large block. */
 struct psc_pool_figures {
     uint32_t carved;
-    uint32_t used;        /* blocks that are not free, as its owner sees it */
+    uint32_t used; /* blocks that are not free, as its owner sees it; of the hardened heap, what the program has */
     uint32_t stale_pages; /* beyond the carved blocks */
 };
 
@@ -82,7 +86,7 @@ struct psc_pool_figures {
 bool psc_heap_block(const void *p, struct psc_block *block);
 /* p: the start of a live block. */
 void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures);
-/* 0: misuse that is ignored. */
+/* Of a block of the hardened heap: what was asked for, no byte more. 0: misuse that is ignored. */
 size_t psc_heap_usable(const void *p);
 /* Whether p, any value, points into a pool's memory or to a large block. */
 bool psc_heap_owns(const void *p);

@@ -31,6 +31,9 @@ uint32_t psc_arena_count(void);
 struct psc_arena *psc_arena_at(uint32_t index);
 void psc_arena_set_purge(uint32_t milliseconds);
 uint32_t psc_arena_purge_ms(void);
+/* From now on arenas lie apart from each other, with address space between that nobody can touch; and free slots of those
+ * that are there read as zero. */
+void psc_arena_part(void);
 #define PSC_WINDOWS 4u /* of the time that pages wait: how often we look for those that waited long enough */
 
 /* The pool of the arena that p points into, whatever becomes of it meanwhile. */
@@ -81,6 +84,8 @@ bool psc_pool_seek(struct psc_pool *pool);
 void psc_pool_lay_down(struct psc_pool *pool);
 /* Whether the block is free, and not only handed back. Any thread, racily. */
 bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index);
+/* Whether the program holds the block: it was given out, and neither freed nor handed back since. Any thread, racily. */
+bool psc_pool_holds(struct psc_pool *pool, uint32_t index);
 /* The block is not free. */
 void psc_pool_put(struct psc_pool *pool, uint32_t index);
 /* Takes blocks that other threads freed into `free`; returns how many. The pool has to be settled afterwards. One that was
@@ -93,6 +98,8 @@ bool psc_pool_hand_back(struct psc_pool *pool, uint32_t index);
 struct psc_heap *psc_pool_push(struct psc_pool *pool);
 /* The pool was taken off a stack: it is not pending any more. Returns its owner. */
 struct psc_heap *psc_pool_pop(struct psc_pool *pool);
+/* The block of a pool, whosever that is, is free from now on. */
+void psc_pool_give_back(struct psc_pool *pool, uint32_t index);
 uint64_t psc_pool_committed(const struct psc_pool *pool);
 /* Pages of its slot-th slot that its carved blocks reach into. */
 uint32_t psc_pool_pages_in_slot(const struct psc_pool *pool, uint32_t slot);
@@ -126,6 +133,8 @@ extern struct psc_lock psc_idle_lock; /* taken before psc_arena_lock */
 /* The calling thread's heap of the group, found or made. psc_heap_none: it has none any more (or there is no memory):
  * use psc_idle_take(). */
 struct psc_heap *psc_heap_of_group(uint32_t group);
+/* The calling thread goes on without its heap of group 0, which nobody uses any more: blocks go back to it, no more. */
+void psc_heap_leave(void);
 /* Whether the heap is the calling thread's, of any group. */
 bool psc_heap_is_own(const struct psc_heap *heap);
 /* Calls for each heap of the calling thread. */
@@ -151,6 +160,9 @@ void psc_large_free(struct psc_large *large);
 /* Whether a large block that is gone began at p: of the last ones it is known. */
 bool psc_large_was(const void *p);
 void *psc_large_resize(struct psc_large *large, size_t bytes);
+/* Those of the hardened heap: between guards, as long as there may be more of them, or else, if it is `unguarded`, without.
+ * All of it reads as zero. */
+void *psc_large_alloc_secure(size_t alignment, size_t bytes, bool unguarded);
 void psc_large_measure(uint64_t *blocks, uint64_t *bytes);
 /* Calls for each large block, without a lock: one that is just made, resized or freed may have base and bytes of
  * different moments. */

@@ -1,8 +1,10 @@
 #include "core/base/os.h"
+#include "core/heap/guard.h"
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/radix.h"
 #include "core/heap/range.h"
+#include "core/heap/secure.h"
 
 #define SLAB_DESCRIPTORS 31u
 #define GONE 1024u
@@ -119,22 +121,81 @@ void *psc_large_alloc(size_t alignment, size_t bytes, bool zeroed) {
     return base;
 }
 
+/* ---- of the hardened heap: between guards ------------------------------------------------------------------------- */
+
+static char *get_pages_unguarded(struct psc_large *large, size_t bytes, size_t alignment) {
+    large->front = large->behind = 0;
+    return get_pages(bytes, alignment, true);
+}
+
+/* Without a guard behind it, there are at least a seal's bytes to be looked at. */
+static char *get_pages_secure(struct psc_large *large, size_t alignment, size_t bytes, bool unguarded) {
+    large->bytes = psc_round_up(bytes > 0 ? bytes : 1, PSC_PAGE_BYTES);
+    char *base = psc_guard_map(large->bytes, alignment, true, &large->front, &large->behind);
+    if (base == NULL && unguarded) {
+        large->bytes = psc_round_up(bytes + PSC_SEAL_BYTES, PSC_PAGE_BYTES);
+        base = get_pages_unguarded(large, large->bytes, alignment);
+    }
+    return base;
+}
+
+static void put_pages_secure(char *base, size_t bytes, size_t front, size_t behind) {
+    if (front > 0) {
+        psc_guard_give(base - front, front + bytes + behind);
+    } else if (!psc_os_unmap(base, bytes)) {
+        psc_os_purge(base, bytes);
+    }
+}
+
+void *psc_large_alloc_secure(size_t alignment, size_t bytes, bool unguarded) {
+    struct psc_large *large = take_descriptor();
+    if (large == NULL) {
+        return NULL;
+    }
+    char *base = get_pages_secure(large, alignment > PSC_PAGE_BYTES ? alignment : PSC_PAGE_BYTES, bytes, unguarded);
+    if (base == NULL || !psc_radix_set_large(base, large)) {
+        if (base != NULL) {
+            put_pages_secure(base, large->bytes, large->front, large->behind);
+        }
+        give_descriptor(large);
+        return NULL;
+    }
+    large->secure = true;
+    large->base = base;
+    psc_secure_seal_large(large, bytes);
+    count(1, (int64_t)large->bytes);
+    return base;
+}
+
+static void free_secure(struct psc_large *large, char *base, size_t bytes) {
+    size_t front = large->front, behind = large->behind;
+    give_descriptor(large);
+    count(-1, -(int64_t)bytes);
+    put_pages_secure(base, bytes, front, behind);
+}
+
 void psc_large_free(struct psc_large *large) {
     char *base = large->base;
     size_t bytes = large->bytes;
     PSC_STORE(gone_place(base), base);
+    if (PSC_UNLIKELY(large->secure)) {
+        psc_secure_check_large(large);
+    }
     if (psc_hooks.pool_retired != NULL) {
         psc_hooks.pool_retired(&large->note);
+    }
+    if (PSC_UNLIKELY(large->secure)) {
+        free_secure(large, base, bytes);
+        return;
     }
     give_descriptor(large);
     count(-1, -(int64_t)bytes);
     psc_range_give(base, bytes);
 }
 
-/* Moves the pages to a range that is registered before they arrive, so that nothing can fail half-way. */
-static void *move(struct psc_large *large, size_t bytes) {
+/* Moves the pages to a reserved range that is registered before they arrive, so that nothing can fail half-way. */
+static void *move_to(char *base, struct psc_large *large, size_t bytes) {
     char *old = large->base;
-    char *base = psc_os_reserve(bytes, PSC_PAGE_BYTES);
     if (base == NULL) {
         return NULL;
     }
@@ -155,7 +216,67 @@ static void *move(struct psc_large *large, size_t bytes) {
     return NULL;
 }
 
+static void *move(struct psc_large *large, size_t bytes) {
+    return move_to(psc_os_reserve(bytes, PSC_PAGE_BYTES), large, bytes);
+}
+
+/* Guards take in pages that the block leaves, and leave it theirs. */
+static bool shift_guard(struct psc_large *large, size_t bytes) {
+    size_t old_bytes = large->bytes;
+    if (bytes <= old_bytes
+            ? !psc_os_decommit(large->base + bytes, old_bytes - bytes)
+            : bytes - old_bytes >= large->behind || !psc_os_commit(large->base + old_bytes, bytes - old_bytes)) {
+        return false;
+    }
+    large->behind -= bytes - old_bytes;
+    return true;
+}
+
+static void *move_guarded(struct psc_large *large, size_t bytes) {
+    char *old = large->base;
+    size_t front, behind;
+    char *base = psc_guard_map(bytes, PSC_PAGE_BYTES, false, &front, &behind);
+    if (move_to(base, large, bytes) == NULL) {
+        if (base != NULL) {
+            psc_guard_drop(base, bytes, front, behind);
+        }
+        return NULL;
+    }
+    psc_guard_drop(old, large->bytes, large->front, large->behind);
+    large->front = front;
+    large->behind = behind;
+    return base;
+}
+
+static void *place_secure(struct psc_large *large, size_t bytes) {
+    if (bytes == large->bytes) {
+        return large->base;
+    }
+    if (large->front == 0) {
+        return psc_os_resize(large->base, large->bytes, bytes) ? large->base : move(large, bytes);
+    }
+    return shift_guard(large, bytes) ? large->base : move_guarded(large, bytes);
+}
+
+static void *resize_secure(struct psc_large *large, size_t requested) {
+    size_t old_bytes = large->bytes;
+    psc_secure_check_large(large);
+    size_t bytes = psc_round_up(requested + (large->front == 0 ? PSC_SEAL_BYTES : 0), PSC_PAGE_BYTES);
+    char *base = place_secure(large, bytes);
+    if (base == NULL) {
+        return NULL;
+    }
+    large->base = base;
+    large->bytes = bytes;
+    psc_secure_seal_large(large, requested);
+    count(0, (int64_t)(bytes - old_bytes));
+    return base;
+}
+
 void *psc_large_resize(struct psc_large *large, size_t bytes) {
+    if (PSC_UNLIKELY(large->secure)) {
+        return resize_secure(large, bytes);
+    }
     bytes = psc_round_up(bytes, PSC_PAGE_BYTES);
     size_t old_bytes = large->bytes;
     if (bytes == old_bytes) {
@@ -189,6 +310,7 @@ void psc_large_each(void (*visit)(struct psc_large *large, char *base, size_t by
 }
 
 void psc_large_fork_prepare(void) {
+    psc_guard_fork_prepare();
     psc_range_fork_prepare();
     psc_lock_take(&large_blocks.lock);
 }
@@ -196,9 +318,11 @@ void psc_large_fork_prepare(void) {
 void psc_large_fork_parent(void) {
     psc_lock_release(&large_blocks.lock);
     psc_range_fork_parent();
+    psc_guard_fork_parent();
 }
 
 void psc_large_fork_child(void) {
     psc_lock_reset(&large_blocks.lock);
     psc_range_fork_child();
+    psc_guard_fork_child();
 }

@@ -69,18 +69,13 @@ static void tell(const struct finding *finding, const void *p) {
 
 /* ---- what a pointer points to ---------------------------------------------------------------------------------- */
 
-static bool is_live(struct psc_pool *pool, uint32_t index) {
-    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
-    return PSC_LOAD(&pool->carved) != 0 && !psc_pool_has_free(pool, index) && (back >> (index % 64) & 1) == 0;
-}
-
 /* Where a block begins one was refused: it was freed, whatever became of it since. Of a pool that is gone all were. */
 static enum psc_misuse name_in_pool(struct psc_pool *pool, uint32_t index, bool begins, enum psc_misuse of_freed) {
     uint32_t carved = PSC_LOAD(&pool->carved);
     if (index >= pool->capacity || (carved != 0 && index >= carved)) {
         return PSC_MISUSE_NOWHERE;
     }
-    return begins ? of_freed : is_live(pool, index) ? PSC_MISUSE_INSIDE : PSC_MISUSE_INSIDE_FREED;
+    return begins ? of_freed : carved != 0 && psc_pool_holds(pool, index) ? PSC_MISUSE_INSIDE : PSC_MISUSE_INSIDE_FREED;
 }
 
 static void find_in_pool(struct psc_pool *pool, const void *p, struct finding *finding) {
@@ -124,14 +119,25 @@ static void find_outside(const void *p, struct finding *finding) {
     }
 }
 
-void psc_misuse_pointer(const void *p, enum psc_misuse of_freed) {
-    struct finding finding = {.misuse = of_freed};
+static void find(const void *p, struct finding *finding) {
     struct psc_arena *arena = psc_radix_arena(p);
     if (arena != NULL) {
-        find_in_pool(psc_arena_pool_at(arena, p), p, &finding);
+        find_in_pool(psc_arena_pool_at(arena, p), p, finding);
     } else {
-        find_outside(p, &finding);
+        find_outside(p, finding);
     }
+}
+
+void psc_misuse_pointer(const void *p, enum psc_misuse of_freed) {
+    struct finding finding = {.misuse = of_freed};
+    find(p, &finding);
+    tell(&finding, p);
+}
+
+void psc_misuse_damage(const void *p, enum psc_misuse misuse) {
+    struct finding finding = {.misuse = PSC_MISUSE_STALE};
+    find(p, &finding);
+    finding.misuse = misuse;
     tell(&finding, p);
 }
 

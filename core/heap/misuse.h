@@ -18,7 +18,9 @@ struct psc_block;
     MISUSE(NOWHERE, "pointer into a pool, to where no block is")                                                       \
     MISUSE(FOREIGN, "pointer to memory that holds no block of this heap")                                              \
     MISUSE(SIZE, "free_sized with a size that the block does not have")                                                \
-    MISUSE(ALIGNMENT, "free_aligned_sized with an alignment that the block does not have")
+    MISUSE(ALIGNMENT, "free_aligned_sized with an alignment that the block does not have")                             \
+    MISUSE(OVERRUN, "write behind the end of a block")                                                                 \
+    MISUSE(WRITTEN, "write to a block that was free")
 
 #define PSC_MISUSE_NAME(name, sentence) PSC_MISUSE_##name,
 enum psc_misuse { PSC_MISUSES(PSC_MISUSE_NAME) };
@@ -29,6 +31,9 @@ void psc_misuse_ignore(bool ignore);
 /* p was handed in for a live block and is none. `of_freed`: what to call it if it is one that was freed, PSC_MISUSE_FREED or
  * PSC_MISUSE_STALE; what else it may be is found out here. */
 PSC_COLD void psc_misuse_pointer(const void *p, enum psc_misuse of_freed);
+
+/* The block p, of the hardened heap, was written to where it must not be. */
+PSC_COLD void psc_misuse_damage(const void *p, enum psc_misuse misuse);
 
 /* Whether the block p can have come from a request of so many bytes with this alignment (any value), or been resized to
  * it. Tells if not. True for what is no live block: let free tell. */

@@ -5,6 +5,7 @@
 #include "core/base/float.h"
 #include "core/base/random.h"
 #include "core/heap/internal.h"
+#include "core/heap/secure.h"
 
 /* Blocks that a draw can cover: then it is drawn anew. Whole words, so that nothing that was drawn is left then. */
 #define DRAW_MOST (UINT16_MAX / PSC_PICK_WORD * PSC_PICK_WORD)
@@ -28,6 +29,10 @@ static PSC_NOINLINE bool draw_large(struct psc_heap *heap, size_t bytes) {
 }
 
 void psc_pick_draw(struct psc_heap *heap, struct psc_pool *pool) {
+    if (PSC_UNLIKELY(psc_pool_is_secure(pool))) { /* is drawn for block by block */
+        pool->pick_in = 0;
+        return;
+    }
     uint64_t blocks = DRAW_MOST;
     if (psc_pick_mean != 0) {
         uint32_t saved = psc_float_begin();
@@ -48,14 +53,18 @@ static uint64_t lowest(uint64_t bits, uint32_t count) {
 }
 
 /* What a thread gets that has no heap (any more) is not picked: others may use the pool before it has a record. */
-static void *pick(struct psc_heap *heap, struct psc_pool *pool, uint64_t bits) {
-    void *p = pool->word_base + (size_t)(uint32_t)__builtin_ctzll(bits) * pool->block_bytes;
-    PSC_STORE(pool->word, bits & (bits - 1));
-    psc_pick_draw(heap, pool);
+static void pick_for(const struct psc_heap *heap, struct psc_pool *pool, const void *p) {
     if (heap == psc_heap_self) {
         __atomic_fetch_or(&pool->owner, PSC_PICKED, __ATOMIC_RELAXED);
         last_picked = p;
     }
+}
+
+static void *pick(struct psc_heap *heap, struct psc_pool *pool, uint64_t bits) {
+    void *p = pool->word_base + (size_t)(uint32_t)__builtin_ctzll(bits) * pool->block_bytes;
+    PSC_STORE(pool->word, bits & (bits - 1));
+    psc_pick_draw(heap, pool);
+    pick_for(heap, pool, p);
     return p;
 }
 
@@ -89,6 +98,17 @@ void *psc_pick_take(struct psc_heap *heap, struct psc_pool *pool) {
     PSC_STORE_RELEASE(&pool->at_hand, taken & (taken - 1));
     PSC_STORE_RELEASE(pool->word, bits & ~taken);
     return pool->word_base + (size_t)(uint32_t)__builtin_ctzll(taken) * pool->block_bytes;
+}
+
+void psc_pick_one(struct psc_heap *heap, struct psc_pool *pool, const void *p) {
+    if (PSC_UNLIKELY(psc_pick_mean != 0)) {
+        uint32_t saved = psc_float_begin();
+        bool picked = draw_large(heap, pool->block_bytes);
+        psc_float_end(saved);
+        if (picked) {
+            pick_for(heap, pool, p);
+        }
+    }
 }
 
 void *psc_pick_large(void *p, size_t bytes) {

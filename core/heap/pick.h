@@ -17,6 +17,8 @@ extern uint64_t psc_pick_mean;
 void psc_pick_draw(struct psc_heap *heap, struct psc_pool *pool);
 /* Gives out a block of the pool, whose word has one: the one to pick, if its turn has come. */
 void *psc_pick_take(struct psc_heap *heap, struct psc_pool *pool);
+/* p is a block of a pool of the hardened heap that is about to be given out: drawn for alone. */
+void psc_pick_one(struct psc_heap *heap, struct psc_pool *pool, const void *p);
 /* p is a large block that was just made. Returns p. */
 void *psc_pick_large(void *p, size_t bytes);
 /* The block of a pool with picked ones, or the large block, is about to be freed. */

@@ -2,6 +2,7 @@
 #include "core/heap/internal.h"
 #include "core/heap/misuse.h"
 #include "core/heap/radix.h"
+#include "core/heap/secure.h"
 
 #define SURE_AFTER 1000 /* looks */
 
@@ -30,8 +31,9 @@ bool psc_pool_is_pending(const struct psc_pool *pool) {
 
 void psc_pool_set_owner(struct psc_pool *pool, const struct psc_heap *heap) {
     uintptr_t before = PSC_LOAD(&pool->owner), kept = heap != NULL ? PSC_MARKS : PSC_PENDING;
-    while (!__atomic_compare_exchange_n(&pool->owner, &before, (uintptr_t)heap | (before & kept), true,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    uintptr_t after = (uintptr_t)heap | (heap != NULL && heap->secure ? PSC_SECURE : 0);
+    while (!__atomic_compare_exchange_n(&pool->owner, &before, after | (before & kept), true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
         continue;
     }
 }
@@ -100,6 +102,22 @@ static uint32_t page_to_carve_to(const struct psc_pool *pool, uint32_t ahead) {
     return ahead > 1 && psc_os_populate(start, (size_t)ahead * PSC_PAGE_BYTES) ? pages + ahead : pages + 1;
 }
 
+/* Of the hardened heap, all: the more there are, the less can be foretold. They are read before they are written to, and
+ * what gets pages by one call spares two faults for each. */
+static uint32_t carve_all(const struct psc_pool *pool, uint32_t ahead) {
+    uint32_t pages = pool->slots * PSC_SLOT_PAGES;
+    if (ahead > 1 && pages_there(pool) < pages) {
+        psc_os_populate(pool->base - psc_pool_colour(pool), (size_t)pages * PSC_PAGE_BYTES);
+    }
+    return pool->capacity;
+}
+
+static uint32_t blocks_to_carve_to(const struct psc_pool *pool, uint32_t ahead) {
+    return psc_pool_is_secure(pool)
+               ? carve_all(pool, ahead)
+               : (page_to_carve_to(pool, ahead) * PSC_PAGE_BYTES - psc_pool_colour(pool)) / pool->block_bytes;
+}
+
 static void set_carved(struct psc_pool *pool, uint32_t carved) {
     PSC_STORE(&pool->carved_bytes, carved * pool->block_bytes);
     PSC_STORE(&pool->carved, (uint16_t)carved);
@@ -110,7 +128,7 @@ bool psc_pool_carve(struct psc_pool *pool, uint32_t ahead) {
     if (from == pool->capacity) {
         return false;
     }
-    uint32_t to = (page_to_carve_to(pool, ahead) * PSC_PAGE_BYTES - psc_pool_colour(pool)) / pool->block_bytes;
+    uint32_t to = blocks_to_carve_to(pool, ahead);
     to = to <= from ? from + 1 : to > pool->capacity ? pool->capacity : to;
     set_carved(pool, to);
     for (uint32_t word = from / 64; word * 64 < to; word++) {
@@ -154,6 +172,14 @@ bool psc_pool_has_free(const struct psc_pool *pool, uint32_t index) {
         times--;
     }
     return times == 0;
+}
+
+bool psc_pool_holds(struct psc_pool *pool, uint32_t index) {
+    if (PSC_UNLIKELY(psc_pool_is_secure(pool))) {
+        return psc_secure_is_live(pool, index);
+    }
+    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
+    return !psc_pool_has_free(pool, index) && (back >> (index % 64) & 1) == 0;
 }
 
 void psc_pool_put(struct psc_pool *pool, uint32_t index) {

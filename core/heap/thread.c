@@ -1,6 +1,8 @@
 #include "core/heap/internal.h"
 #include "core/heap/meta.h"
 #include "core/heap/pick.h"
+#include "core/heap/quarantine.h"
+#include "core/heap/secure.h"
 
 #define STEAL_LOOK_MOST 16 /* idle heaps looked at for a pool */
 
@@ -34,6 +36,7 @@ static struct psc_heap *new_heap(uint32_t group) {
     heap->number = all != NULL ? all->number + 1 : 1;
     heap->group = group;
     psc_pick_seed(heap);
+    psc_secure_begin_heap(heap);
     heap->next = all;
     PSC_STORE_RELEASE(&all, heap);
     return heap;
@@ -135,7 +138,19 @@ static void fall_idle(struct psc_heap *heap) {
     psc_lock_release(&psc_idle_lock);
 }
 
+void psc_heap_leave(void) {
+    struct psc_heap *heap = psc_heap_self;
+    psc_heap_self = psc_heap_open = &psc_heap_none;
+    if (heap != &psc_heap_none) {
+        psc_lock_take(&psc_idle_lock);
+        psc_heap_lay_down(heap);
+        PSC_STORE(&heap->state, PSC_HEAP_IDLE);
+        psc_lock_release(&psc_idle_lock);
+    }
+}
+
 void psc_heap_thread_end(void) {
+    psc_quarantine_flush();
     struct psc_heap *heap = psc_heap_self;
     ended = true;
     psc_heap_self = psc_heap_open = &psc_heap_none;
@@ -230,7 +245,10 @@ void psc_idle_fork_child(void) {
         heap->unsound |= unsound; /* a thread that is gone may have been about to hand a block back to any of them */
         if (!psc_heap_is_own(heap)) {
             heap->state = PSC_HEAP_IDLE;
-            push_idle(heap);
+            if (heap->secure == psc_secure_on) {
+                push_idle(heap);
+            }
         }
     }
+    psc_secure_fork_child(unsound);
 }

@@ -40,6 +40,14 @@
  *   group is that of the owner; idle heaps are taken over, and pools taken from them, within a group
  *   a span: owner psc_heap_of_spans, state none, carved 1 until it is freed, no bits
  *   a pool that is neither current nor kept, no span, and has used == 0 and is not pending does not exist
+ *
+ * And of the hardened heap (core/heap/secure.h), if that is on:
+ *   a heap made since then is `secure`, its pools and the spans are marked PSC_SECURE; heaps made before are idle for good
+ *   a secure pool has nothing at hand and pick_in == 0, so that no fast path finds a block in it; nor one to free, since
+ *     its owner is marked
+ *   live, the blocks that the program holds, has no bit in common with free and remote
+ *   blocks that are neither live nor free nor in remote are those in quarantines, each in one once
+ *   a block that is not live reads as zero
  */
 #ifndef PSC_CORE_HEAP_TYPES_H
 #define PSC_CORE_HEAP_TYPES_H
@@ -57,6 +65,7 @@
 #define PSC_HEAP_GROUPS 8u /* group 0 among them */
 
 struct psc_heap;
+struct psc_quarantine;
 
 struct psc_note {
     uint64_t words[2]; /* zero in a new pool or large block */
@@ -65,7 +74,8 @@ struct psc_note {
 /* Added to the address of a pool's owner. */
 #define PSC_PENDING 1u
 #define PSC_PICKED 2u /* blocks of it were picked (core/heap/pick.h): frees have to be looked at */
-#define PSC_MARKS ((uintptr_t)(PSC_PENDING | PSC_PICKED))
+#define PSC_SECURE 4u /* its blocks are those of the hardened heap: no fast path is to take it for its owner's */
+#define PSC_MARKS ((uintptr_t)(PSC_PENDING | PSC_PICKED | PSC_SECURE))
 #define PSC_NEVER UINT16_MAX
 
 enum psc_pool_state { PSC_POOL_NONE, PSC_POOL_CURRENT, PSC_POOL_LISTED, PSC_POOL_FULL, PSC_POOL_KEPT };
@@ -122,6 +132,9 @@ struct psc_heap {
     uint32_t number;                           /* [fixed] of the heap, from 1 */
     uint32_t group;                            /* [fixed] */
     uint64_t random;                           /* [owner] state of what is drawn for it */
+    bool secure;                               /* [fixed] */
+    uint64_t order;                            /* [owner] state of what decides where blocks lie, if secure */
+    struct psc_quarantine *quarantine;         /* [owner] NULL: none yet */
     struct psc_heap *next_idle;                /* under psc_idle_lock */
     struct psc_heap *next;                     /* [fixed] all heaps ever made */
 };
@@ -136,13 +149,14 @@ struct psc_arena {
     char *base;     /* [arena] NULL: its address space was needed elsewhere; it gets another when a pool needs room */
     uint32_t index; /* [fixed] */
     bool committed; /* [arena] false: address space only, no slot in use, none cached */
-    uint32_t free_slots;             /* [arena] = bits not in pooled */
-    uint64_t pooled[PSC_SLOT_WORDS]; /* [arena] slots in use by pools */
-    uint64_t heads[PSC_SLOT_WORDS];  /* [arena] first slots of pools */
-    uint64_t cached[PSC_SLOT_WORDS]; /* [arena] free slots of which pages are still there */
-    uint64_t cached_since_ms;        /* [arena] when the oldest of them was freed */
-    uint32_t cached_pages;           /* [arena] = sum of touched over cached slots */
-    uint8_t touched[PSC_SLOTS];      /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
+    uint32_t free_slots;              /* [arena] = bits not in pooled */
+    uint64_t pooled[PSC_SLOT_WORDS];  /* [arena] slots in use by pools */
+    uint64_t heads[PSC_SLOT_WORDS];   /* [arena] first slots of pools */
+    uint64_t cached[PSC_SLOT_WORDS];  /* [arena] free slots of which pages are still there */
+    uint64_t cached_since_ms;         /* [arena] when the oldest of them was freed */
+    uint32_t cached_pages;            /* [arena] = sum of touched over cached slots */
+    uint8_t touched[PSC_SLOTS];       /* [arena] pages that are there: of a free slot; of a pool's, when it was made */
+    uint64_t (*live)[PSC_POOL_WORDS]; /* [any] bit per block of secure pools, by first slot; NULL: there was none yet */
     struct psc_pool
         *pool_of[PSC_SLOTS]; /* [arena] writes, [any] reads: by slot. Of a free slot: a pool with carved == 0 */
     struct psc_pool pools[PSC_SLOTS]; /* by first slot, as all below */
@@ -156,6 +170,10 @@ struct psc_large {
     size_t bytes; /* mapped, whole pages */
     struct psc_note note;
     struct psc_large *next; /* under the lock of core/heap/large.c: free descriptors */
+    bool secure;            /* [fixed] what follows is for those of the hardened heap */
+    size_t requested;       /* bytes that the program asked for */
+    size_t front;           /* bytes of the guard that ends where the block begins; 0: it has no guards */
+    size_t behind;          /* bytes of the guard that begins where the block ends */
 };
 
 #endif

@@ -34,6 +34,7 @@ enum psc_on_error { PSC_ON_ERROR_ABORT, PSC_ON_ERROR_WARN };
            "misuse of the heap, such as a second free, ends the program, or is told, counted and ignored")             \
     TEXT(apart, "",                                                                                                    \
          "pools of their own for the blocks of a function, or of TRACE:SITE; in POOLSCOPE, a file of such rules")      \
+    CHOICE(secure, 0, "off|on", "the hardened heap: misuse is found that is not otherwise, for time and memory")       \
     CHOICE(verbose, 0, "off|on", "say on stderr what was set up and written")
 
 #define PSC_OPTION_FIELD_CHOICE(name, initial, choices, help) uint32_t name;

@@ -87,6 +87,22 @@ static void verify_note(const struct psc_shadow_block *block, const struct psc_b
     }
 }
 
+/* ---- the hardened heap ----------------------------------------------------------------------------------------- */
+
+#define MAPPINGS_FOR_GUARDS 64 /* few, so that blocks without guards are made as well */
+
+static bool hardened;
+
+void psc_shadow_harden(void) {
+    static const uint64_t secret[2] = {0x0123456789abcdefu, 0xfedcba9876543210u};
+    psc_heap_secure(secret, MAPPINGS_FOR_GUARDS);
+    hardened = true;
+}
+
+static bool is_usable(size_t usable, size_t bytes, size_t block_bytes) {
+    return hardened ? usable == bytes : usable >= bytes && usable == block_bytes;
+}
+
 /* ---- order of addresses ---------------------------------------------------------------------------------------- */
 
 /* How many blocks of the model begin below p. */
@@ -139,7 +155,6 @@ static void unlink_block(struct psc_shadow *shadow, const struct psc_shadow_bloc
 static void describe(const struct psc_shadow_block *block, struct psc_block *known) {
     psc_heap_block(block->p, known);
     bool single = known->class_index >= PSC_CLASS_COUNT;
-    need(known->bytes == psc_heap_usable(block->p), "two usable sizes", block);
     need((unsigned char *)known->base + known->index * known->bytes == block->p, "not where its index says", block);
     need(known->index < known->capacity, "beyond its pool", block);
     need(!single || known->capacity == 1, "a large block that is not alone", block);
@@ -149,7 +164,8 @@ static void describe(const struct psc_shadow_block *block, struct psc_block *kno
 static void verify_all(const struct psc_shadow_block *block) {
     struct psc_block known;
     describe(block, &known);
-    need(known.bytes == block->bytes, "the usable size changed", block);
+    need(psc_heap_usable(block->p) == block->bytes, "the usable size changed", block);
+    need(known.bytes == block->block_bytes, "the block's size changed", block);
     verify_note(block, &known);
     verify(block, block->bytes);
 }
@@ -182,8 +198,9 @@ static void enter_in(struct psc_shadow *shadow, uint32_t slot, uint32_t group, v
     need(p != NULL, "no memory", block);
     need((uintptr_t)p % 16 == 0 && (uintptr_t)p % alignment == 0, "not aligned", block);
     describe(block, &known);
-    need(known.bytes >= bytes, "usable are fewer bytes than were asked for", block);
-    block->bytes = known.bytes;
+    block->bytes = psc_heap_usable(p);
+    block->block_bytes = known.bytes;
+    need(is_usable(block->bytes, bytes, known.bytes), "the usable size is not that of a block for this request", block);
     block->base = known.base;
     block->group = known.class_index < PSC_CLASS_COUNT ? group : 0;
     link_block(shadow, block);
@@ -226,10 +243,12 @@ bool psc_shadow_resize(struct psc_shadow *shadow, uint32_t slot, size_t bytes) {
     struct psc_block known;
     describe(block, &known);
     need((uintptr_t)p % 16 == 0, "not aligned after a resize", block);
-    need(known.bytes >= bytes, "usable are fewer bytes than it was resized to", block);
+    size_t usable = psc_heap_usable(p);
+    need(is_usable(usable, bytes, known.bytes), "the usable size is not that of a block of the new size", block);
     verify_note(block, &known);
-    verify(block, known.bytes < block->bytes ? known.bytes : block->bytes);
-    block->bytes = known.bytes;
+    verify(block, usable < block->bytes ? usable : block->bytes);
+    block->bytes = usable;
+    block->block_bytes = known.bytes;
     block->base = known.base;
     link_block(shadow, block);
     fill(block);
@@ -288,7 +307,7 @@ void psc_shadow_adopt(struct psc_shadow *shadow, uint32_t slot, const struct psc
 static uint64_t count_bytes(const struct psc_shadow *shadow) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < shadow->live; i++) {
-        bytes += shadow->by_address[i]->bytes;
+        bytes += shadow->by_address[i]->block_bytes;
     }
     return bytes;
 }

@@ -14,6 +14,7 @@
 struct psc_shadow_block {
     unsigned char *p;     /* NULL: the slot is empty */
     size_t bytes;         /* usable, not only as many as were asked for: the model writes to them all */
+    size_t block_bytes;   /* of which the hardened heap keeps some for itself */
     uint64_t pattern;     /* no other block's: word i holds pattern + i */
     const void *base;     /* of its pool */
     uint32_t group;       /* that it was made in; of a large block 0, for it shares nothing */
@@ -29,6 +30,9 @@ struct psc_shadow {
 
 /* Takes the heap's hooks, to find notes that are not zero in a new pool. To be called before there are threads. */
 void psc_shadow_watch_notes(void);
+
+/* The heap is the hardened one from now on, in which exactly what was asked for is usable. */
+void psc_shadow_harden(void);
 
 void psc_shadow_init(struct psc_shadow *shadow, uint32_t slots);
 /* The blocks stay: see psc_shadow_free_all(). */
