@@ -414,7 +414,7 @@ void *psc_heap_resize(void *p, size_t bytes) {
     }
     struct psc_pool *pool = home.pool;
     if (pool == NULL) {
-        size_t least = home.large->secure ? PSC_SMALL_MAX : PSC_SPAN_MAX;
+        size_t least = home.large->secure ? PSC_SMALL_MAX - PSC_SEAL_BYTES : PSC_SPAN_MAX;
         return bytes > least && bytes <= PTRDIFF_MAX ? resize_mapped(home.large, bytes) : NULL;
     }
     if (psc_pool_is_secure(pool)) {

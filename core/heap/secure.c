@@ -168,7 +168,7 @@ void *psc_secure_take_span(struct psc_pool *span, bool fresh) {
 
 void psc_secure_begin_heap(struct psc_heap *heap) {
     heap->secure = psc_secure_on;
-    heap->order = psc_random_seed(secret[0] ^ secret[1], heap->number);
+    heap->order = psc_random_seed(psc_random_seed(secret[0], secret[1]), heap->number);
 }
 
 void psc_heap_secure(const uint64_t with_secret[2], uint64_t mappings_most) {

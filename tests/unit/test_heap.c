@@ -102,7 +102,7 @@ static void exchange(struct player *player, uint32_t slot) {
 static size_t draw_new_size(struct player *player, uint32_t slot) {
     size_t bytes = player->shadow->blocks[slot].bytes;
     bool near = bytes < 3000000 && draw(&player->random, 2) == 0;
-    return near ? bytes / 2 + draw(&player->random, (uint32_t)bytes) : draw_size(player);
+    return near ? bytes / 2 + draw(&player->random, (uint32_t)bytes + 1) : draw_size(player);
 }
 
 static void change(struct player *player, uint32_t slot) {
@@ -152,8 +152,16 @@ static void play(uint64_t seed, int steps, bool alone) {
     psc_shadow_release(&shadow);
 }
 
+/* Loop tests: once, or a few times, with the heap as it is, then with the hardened one. */
+static void harden_from(int round, int i) {
+    if (i >= round) {
+        psc_shadow_harden();
+    }
+}
+
 START_TEST(random_operations_keep_all_promises) {
     psc_shadow_watch_notes();
+    harden_from(2, _i);
     play((uint64_t)_i + 1, STEPS(20000), true);
 }
 END_TEST
@@ -237,8 +245,10 @@ static void end_team(void) {
 
 START_TEST(four_threads_keep_all_promises) {
     psc_shadow_watch_notes();
+    harden_from(1, _i);
     begin_team();
-    for (uintptr_t generation = 0; generation < 3; generation++) { /* heaps and blocks of earlier ones are taken over */
+    for (uintptr_t generation = 0; generation < (_i == 0 ? 3 : 2);
+         generation++) { /* heaps and blocks of earlier ones are taken over */
         pthread_t threads[TEAM];
         for (uintptr_t i = 0; i < TEAM; i++) {
             ck_assert_int_eq(pthread_create(&threads[i], NULL, play_in_team, (void *)(generation * TEAM + i)), 0);
@@ -298,6 +308,7 @@ static void *swap_blocks(void *seed) {
 }
 
 START_TEST(blocks_go_back_to_their_owners) {
+    harden_from(1, _i);
     pthread_t threads[4];
     for (int round = 0; round < 4; round++) { /* later rounds take over the heaps of earlier ones */
         for (uintptr_t i = 0; i < 4; i++) {
@@ -408,6 +419,7 @@ START_TEST(pools_of_ended_threads_are_used_and_emptied) {
 END_TEST
 
 START_TEST(an_ended_thread_still_allocates) {
+    harden_from(1, _i);
     psc_heap_free(psc_heap_alloc(10));
     psc_heap_thread_end();
     void *p = psc_heap_alloc(10);
@@ -564,6 +576,7 @@ START_TEST(what_a_thread_leaves_is_taken_over_within_its_group) {
 END_TEST
 
 START_TEST(blocks_of_a_group_are_freed_like_others) {
+    harden_from(1, _i);
     enum { BLOCKS = 1000 };
     void *blocks[BLOCKS];
     struct psc_heap_figures figures;
@@ -788,19 +801,21 @@ static void *churn(void *stop) {
 }
 
 START_TEST(a_forked_child_has_a_sound_heap) {
+    harden_from(1, _i);
     bool stop = false;
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
         pthread_create(&threads[i], NULL, churn, &stop);
     }
-    for (int round = 0; round < STEPS(100); round++) {
+    for (int round = 0; round < STEPS(_i == 0 ? 100 : 32); round++) {
         psc_heap_free(psc_heap_alloc_in((uint32_t)round % PSC_HEAP_GROUPS, 1, 100));
         psc_heap_fork_prepare();
         pid_t child = fork();
         if (child == 0) {
             psc_heap_fork_child();
             play((uint64_t)round, 2000, false);
-            _exit(0);
+            psc_heap_trim();
+            _exit(psc_heap_check() != NULL);
         }
         psc_heap_fork_parent();
         int status;
@@ -819,11 +834,11 @@ static Suite *suite(void) {
     Suite *suite = suite_create("heap");
     TCase *model = tcase_create("model");
     tcase_set_timeout(model, 120);
-    tcase_add_loop_test(model, random_operations_keep_all_promises, 0, 3);
-    tcase_add_test(model, four_threads_keep_all_promises);
-    tcase_add_test(model, blocks_go_back_to_their_owners);
+    tcase_add_loop_test(model, random_operations_keep_all_promises, 0, 4);
+    tcase_add_loop_test(model, four_threads_keep_all_promises, 0, 2);
+    tcase_add_loop_test(model, blocks_go_back_to_their_owners, 0, 2);
     tcase_add_test(model, pools_of_ended_threads_are_used_and_emptied);
-    tcase_add_test(model, an_ended_thread_still_allocates);
+    tcase_add_loop_test(model, an_ended_thread_still_allocates, 0, 2);
     tcase_add_test(model, empty_pools_give_pages_back);
     tcase_add_test(model, the_lowest_room_is_used_first);
     tcase_add_test(model, pools_that_go_round_are_kept);
@@ -831,8 +846,8 @@ static Suite *suite(void) {
     tcase_add_test(model, a_live_block_is_never_taken_for_a_free_one);
     tcase_add_test(model, a_group_keeps_no_pools_of_others);
     tcase_add_test(model, what_a_thread_leaves_is_taken_over_within_its_group);
-    tcase_add_test(model, blocks_of_a_group_are_freed_like_others);
-    tcase_add_test(model, a_forked_child_has_a_sound_heap);
+    tcase_add_loop_test(model, blocks_of_a_group_are_freed_like_others, 0, 2);
+    tcase_add_loop_test(model, a_forked_child_has_a_sound_heap, 0, 2);
     suite_add_tcase(suite, model);
     TCase *arithmetic = tcase_create("arithmetic");
     tcase_set_timeout(arithmetic, 60);
