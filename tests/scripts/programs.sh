@@ -1,6 +1,7 @@
 #!/bin/bash
 # Programs that people run: the same output and status with and without the preload, recording or not.
-# programs.sh [NAME...]: these alone. One that is not installed is skipped and told.
+# programs.sh [NAME...]: these alone. One that is not installed is skipped and told. PROGRAMS_OPTIONS=,name=value: with
+# these options as well.
 set -u
 . "$(dirname "$0")/lib"
 mkdir traces
@@ -42,7 +43,7 @@ both() {
     local name=$1
     shift
     for mode in off exact; do
-        same "$name" "mode=$mode,out=$scratch/traces$more_options" "$@"
+        same "$name" "mode=$mode,out=$scratch/traces$more_options${PROGRAMS_OPTIONS:-}" "$@"
     done
     check_largest "$name"
     rm -rf traces/*

@@ -146,6 +146,7 @@ def known():
         Allocator("mimalloc", "libmimalloc.so.2*", "libmimalloc2.0"),
         Allocator("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
         Poolscope("poolscope", "off"),
+        Poolscope("poolscope-secure", "off,secure=on"),
         Poolscope("poolscope-exact", "exact"),
         Poolscope("poolscope-sample", "sample,interval=512k"),
         Heaptrack("heaptrack"),
