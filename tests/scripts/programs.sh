@@ -15,28 +15,6 @@ has() { # COMMAND...
     done
 }
 
-# The report of the largest trace is sound: nothing was lost, and its parts add up.
-check_largest() { # NAME
-    local trace
-    trace=$(find traces -name '*.trace' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
-    [ -n "$trace" ] || { fail "$1: no trace"; return; }
-    timeout 60 "$BUILD/poolscope" report --format=json "$trace" >facts.json 2>err || fail "$1: report: $(cat err)"
-    python3 - "$1" <<'END' || fail "$1: its trace"
-import json, sys
-facts = json.load(open("facts.json"))
-t, f = facts["totals"], facts["fragmentation"]
-assert t["alloc_count"] > 0, t
-assert t["dropped_events"] == 0, t
-assert not facts["process"]["stopped"], facts["process"]
-assert sum(s["pinned_bytes"] for s in facts["sites"]) == f["pinned_bytes"], f
-assert f["live_requested_bytes"] + f["internal_bytes"] + f["external_bytes"] == t["committed_bytes"], (f, t)
-assert sum(s["alloc_count"] for s in facts["sites"]) == t["alloc_count"], t
-walked = sum(s["alloc_count"] for s in facts["sites"] if not s["broken"] and len(s["frames"]) > 1)
-if walked < 0.95 * t["alloc_count"]:
-    print(f"{sys.argv[1]}: {walked} of {t['alloc_count']} allocations with a whole stack")
-END
-}
-
 # both NAME CMD...: see same; in both modes. The traces are looked at and removed.
 more_options=
 both() {
