@@ -78,11 +78,34 @@ void psc_heap_unwatch(void) {
     open_up();
 }
 
+#define GOT_LAST 512u
+
+/* By thread and group: the heap that was got last. Under psc_idle_lock. */
+static struct psc_heap *got_last[GOT_LAST];
+
+static struct psc_heap **place_of_own(uint32_t group) {
+    uint64_t mixed = ((uintptr_t)&psc_heap_self >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    return &got_last[((mixed >> 32) + group) % GOT_LAST];
+}
+
+/* A thread that allocates for the first time when nobody will tell of its end any more (in the last round of its keys'
+ * destructors) leaves its heap behind. It has surely ended when another one's TLS lies where its lay. NULL: none. */
+static struct psc_heap *take_left_behind(uint32_t group) {
+    struct psc_heap *heap = *place_of_own(group);
+    bool left = heap != NULL && heap->state == PSC_HEAP_LIVE && heap->thread == &psc_heap_self && heap->group == group;
+    return left ? heap : NULL;
+}
+
 /* NULL: no memory. */
 static struct psc_heap *take_live(uint32_t group) {
     psc_lock_take(&psc_idle_lock);
-    struct psc_heap *heap = idle_or_new(group);
+    struct psc_heap *heap = take_left_behind(group);
+    if (heap == NULL) {
+        heap = idle_or_new(group);
+    }
     if (heap != NULL) {
+        heap->thread = &psc_heap_self;
+        *place_of_own(group) = heap;
         __atomic_store_n(&heap->state, PSC_HEAP_LIVE, __ATOMIC_SEQ_CST);
     }
     psc_lock_release(&psc_idle_lock);

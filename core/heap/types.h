@@ -135,6 +135,7 @@ struct psc_heap {
     bool secure;                               /* [fixed] */
     uint64_t order;                            /* [owner] state of what decides where blocks lie, if secure */
     struct psc_quarantine *quarantine;         /* [owner] NULL: none yet */
+    const void *thread;                        /* under psc_idle_lock: of the thread that has or had it last, its TLS */
     struct psc_heap *next_idle;                /* under psc_idle_lock */
     struct psc_heap *next;                     /* [fixed] all heaps ever made */
 };

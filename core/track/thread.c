@@ -22,13 +22,47 @@ static struct psc_track_thread *make(void) {
     return thread;
 }
 
-static struct psc_track_thread *take(void) {
-    psc_lock_take(&psc_track.locks.thread);
+/* By thread: the struct that was joined last. [thread] */
+static struct psc_track_thread *joined_last[512];
+
+static struct psc_track_thread **place_of_own(void) {
+    uint64_t mixed = ((uintptr_t)&psc_track_self >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+    return &joined_last[(mixed >> 32) % PSC_COUNT_OF(joined_last)];
+}
+
+/* Of a thread whose end nobody told of: it has surely ended when another one's TLS lies where its lay. NULL: none. */
+static struct psc_track_thread *take_left_behind(void) {
+    struct psc_track_thread *thread = *place_of_own();
+    return thread != NULL && thread->self == &psc_track_self ? thread : NULL;
+}
+
+static struct psc_track_thread *take_free(void) {
     struct psc_track_thread *thread = free_threads;
     if (thread != NULL) {
         free_threads = thread->next_free;
     } else {
         thread = make();
+    }
+    return thread;
+}
+
+static struct psc_track_thread *take(void) {
+    psc_lock_take(&psc_track.locks.thread);
+    struct psc_track_thread *thread = take_free();
+    psc_lock_release(&psc_track.locks.thread);
+    return thread;
+}
+
+static struct psc_track_thread *take_to_keep(void) {
+    psc_lock_take(&psc_track.locks.thread);
+    struct psc_track_thread *thread = take_left_behind();
+    if (thread == NULL) {
+        thread = take_free();
+    }
+    if (thread != NULL) {
+        thread->self = &psc_track_self;
+        thread->last_tag = NULL;
+        *place_of_own() = thread;
     }
     psc_lock_release(&psc_track.locks.thread);
     return thread;
@@ -36,6 +70,7 @@ static struct psc_track_thread *take(void) {
 
 static void put_back(struct psc_track_thread *thread) {
     psc_lock_take(&psc_track.locks.thread);
+    thread->self = NULL;
     thread->next_free = free_threads;
     free_threads = thread;
     psc_lock_release(&psc_track.locks.thread);
@@ -58,7 +93,7 @@ static void sign(struct psc_wire_thread *wire) {
 }
 
 static struct psc_track_thread *join(void) {
-    struct psc_track_thread *thread = take();
+    struct psc_track_thread *thread = take_to_keep();
     if (thread != NULL) {
         sign(thread->wire);
         psc_track_self.thread = thread;
@@ -141,4 +176,7 @@ struct psc_wire_book *psc_track_book_open(struct psc_track_thread *thread, uint3
 
 void psc_track_thread_reset(void) {
     free_threads = NULL;
+    for (size_t i = 0; i < PSC_COUNT_OF(joined_last); i++) {
+        joined_last[i] = NULL;
+    }
 }

@@ -64,6 +64,7 @@ struct psc_track_thread {
     struct psc_wire_thread *wire;       /* [fixed] */
     uint32_t index;                     /* [fixed] of `wire` in the table of threads */
     struct psc_track_thread *next_free; /* [thread] */
+    const void *self;                   /* [thread] psc_track_self of the thread that has it; NULL: none */
     struct psc_track_log *log;          /* [fixed] NULL: events are not logged */
     uint64_t *last_tag;                 /* [owner] of the last allocation, while it lives; never read through */
     uint64_t batch_allocated;           /* [owner] bytes of the batch */
