@@ -218,6 +218,7 @@ const struct psc_heap_hooks psc_record_hooks = {
     .pool_carved = carved,
     .arena_changed = arena_changed,
     .picked_freed = picked_freed,
+    .space_wanted = psc_track_yield_space,
 };
 
 /* ---- what the tracker asks -------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/base/os.h"
+#include "core/track/track.h"
 
 PSC_EXPORT int prctl(int option, ...) {
     unsigned long words[4];
@@ -16,7 +16,7 @@ PSC_EXPORT int prctl(int option, ...) {
     }
     va_end(list);
     if (option == PR_SET_NO_NEW_PRIVS || option == PR_SET_SECCOMP) {
-        psc_os_enter_sandbox();
+        psc_track_enter_sandbox();
     }
     return (int)syscall(SYS_prctl, option, words[0], words[1], words[2], words[3]);
 }

@@ -77,11 +77,12 @@ static void write_figures(const struct psc_log_figures *figures, FILE *out) {
     static const char *const reasons[] = {[PSC_STOP_NONE] = "",
                                           [PSC_STOP_DISK] = " (no room on its disk)",
                                           [PSC_STOP_MEMORY] = " (no memory)",
-                                          [PSC_STOP_SPAN] = " (it has reached its largest size)"};
+                                          [PSC_STOP_SPAN] = " (it has reached its largest size)",
+                                          [PSC_STOP_SANDBOX] = " (in a sandbox it has only the room it got before)"};
     fprintf(out, "\nEvent log: %s events in %s", psc_format_count(figures->events).s,
             psc_format_bytes(figures->bytes).s);
     if (figures->lost != 0) {
-        uint32_t reason = figures->stop_reason <= PSC_STOP_SPAN ? figures->stop_reason : PSC_STOP_NONE;
+        uint32_t reason = figures->stop_reason <= PSC_STOP_SANDBOX ? figures->stop_reason : PSC_STOP_NONE;
         fprintf(out, "; lost: %s%s", psc_format_count(figures->lost).s, reasons[reason]);
     }
     fputs("; --format=events prints it\n", out);

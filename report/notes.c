@@ -19,11 +19,12 @@ static void note_nothing_recorded(struct psc_load *load) {
 }
 
 static void note_stopped(struct psc_load *load) {
-    static const char *const reasons[] = {[PSC_STOP_NONE] = "the trace does not say why",
-                                          [PSC_STOP_DISK] =
-                                              "no room on the disk of the trace, or it could not be grown",
-                                          [PSC_STOP_MEMORY] = "the tracker got no memory",
-                                          [PSC_STOP_SPAN] = "the trace has reached its largest size"};
+    static const char *const reasons[] = {
+        [PSC_STOP_NONE] = "the trace does not say why",
+        [PSC_STOP_DISK] = "no room on the disk of the trace, or it could not be grown",
+        [PSC_STOP_MEMORY] = "the tracker got no memory",
+        [PSC_STOP_SPAN] = "the trace has reached its largest size",
+        [PSC_STOP_SANDBOX] = "in a sandbox the trace has only the room that it got before"};
     const struct psc_process *process = &load->model->process;
     if ((process->flags & PSC_TRACE_STOPPED) != 0) {
         uint32_t reason = process->stop_reason < PSC_COUNT_OF(reasons) ? process->stop_reason : PSC_STOP_NONE;

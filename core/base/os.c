@@ -101,6 +101,10 @@ void psc_os_enter_sandbox(void) {
     PSC_STORE(&sandboxed, 1);
 }
 
+bool psc_os_in_sandbox(void) {
+    return PSC_LOAD(&sandboxed) != 0;
+}
+
 /* ---- many ranges at a time --------------------------------------------------------------------------------------- */
 
 #ifndef SYS_process_madvise
@@ -377,13 +381,33 @@ bool psc_os_file_id(const char *path, struct psc_os_file_id *id) {
     return known;
 }
 
+/* Of a file that `path` still names; -1: it does not. */
+static int open_if_same(const char *path, const struct psc_os_file_id *id) {
+    struct psc_os_file_id found;
+    int fd = psc_os_in_sandbox() ? -1 : open_existing(path, O_RDWR);
+    if (fd >= 0 && !(identify(fd, &found) && found.device == id->device && found.inode == id->inode)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+bool psc_os_back_ahead(const char *path, const struct psc_os_file_id *id, size_t offset, size_t bytes) {
+    int saved = errno;
+    int fd = open_if_same(path, id);
+    bool done = fd >= 0 && fallocate(fd, 0, (off_t)offset, (off_t)bytes) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = saved;
+    return done;
+}
+
 void psc_os_truncate(const char *path, const struct psc_os_file_id *id, size_t bytes) {
     int saved = errno;
-    struct psc_os_file_id found;
-    int fd = open_existing(path, O_RDWR);
+    int fd = open_if_same(path, id);
     if (fd >= 0) {
-        if (identify(fd, &found) && found.device == id->device && found.inode == id->inode &&
-            ftruncate(fd, (off_t)bytes) != 0) {
+        if (ftruncate(fd, (off_t)bytes) != 0) {
             /* The file stays as long as it was, all of it a hole. */
         }
         psc_call_close(fd);

@@ -22,8 +22,10 @@ bool psc_os_purge(void *address, size_t bytes);
 /* The same for many ranges: by one call of the kernel where that has one for it (from 6.15 on) and no sandbox is around.
  * Returns how many of them, from the first on, have gone. One thread at a time. */
 size_t psc_os_purge_ranges(const struct iovec *ranges, size_t count);
-/* The process is about to forbid itself system calls: from now on only those are made that sandboxes usually allow. */
+/* The process is about to forbid itself system calls: from now on only those are made that sandboxes usually allow. Files
+ * are neither opened nor looked at any more. */
 void psc_os_enter_sandbox(void);
+bool psc_os_in_sandbox(void);
 /* Brings pages of usable memory in, as touching each would, at a fraction of the cost. False: not all of them (a kernel
  * before 5.14, no memory, a sandbox). */
 bool psc_os_populate(void *address, size_t bytes);
@@ -74,13 +76,14 @@ void *psc_os_create_mapped(const char *path, size_t bytes, void *at);
 /* Gets disk space for a range of a file mapping before it is touched, so that touching it cannot raise SIGBUS. `path`
  * names the file for kernels that need a descriptor (before 5.14). 0 or an errno value. */
 int psc_os_back_with_space(void *address, size_t bytes, const char *path, size_t file_offset);
-/* Cuts the file down to `bytes` if `path` still names the file that is mapped at `mapped` with inode and device as
- * recorded at creation. */
 struct psc_os_file_id {
     uint64_t device;
     uint64_t inode;
 };
 bool psc_os_file_id(const char *path, struct psc_os_file_id *id);
+/* Gets disk space for a part of a file, but no memory, if `path` still names the file of that id. False: not done. */
+bool psc_os_back_ahead(const char *path, const struct psc_os_file_id *id, size_t offset, size_t bytes);
+/* Cuts the file down to `bytes` if `path` still names the file of that id. Not in a sandbox. */
 void psc_os_truncate(const char *path, const struct psc_os_file_id *id, size_t bytes);
 
 #endif

@@ -1,13 +1,15 @@
 #include "core/base/say.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/call.h"
+#include "core/base/os.h"
 
 struct sink {
     char *buffer;
@@ -96,29 +98,68 @@ size_t psc_format(char *buffer, size_t bytes, const char *format, ...) {
     return sink.length;
 }
 
-/* Writing beyond the limit on file sizes would end the process by SIGXFSZ. */
-static bool may_write(size_t length) {
-    struct rlimit limit;
+/* ---- stderr ----------------------------------------------------------------------------------------------------- */
+
+static struct {
+    bool known;
+    dev_t device;
+    ino_t inode;
+} begun; /* fixed after start */
+
+void psc_say_begin(void) {
     struct stat status;
-    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return true;
+    int saved = errno;
+    begun.known = fstat(STDERR_FILENO, &status) == 0;
+    if (begun.known) {
+        begun.device = status.st_dev;
+        begun.inode = status.st_ino;
     }
-    return fstat(STDERR_FILENO, &status) != 0 || !S_ISREG(status.st_mode) ||
-           (uint64_t)status.st_size + length <= limit.rlim_cur;
+    errno = saved;
 }
 
-static void write_all(const char *text, size_t length) {
+bool psc_say_may_disturb(void) {
+    struct stat status;
+    int saved = errno;
+    bool same = begun.known && !psc_os_in_sandbox() && fstat(STDERR_FILENO, &status) == 0 &&
+                status.st_dev == begun.device && status.st_ino == begun.inode;
+    errno = saved;
+    return same;
+}
+
+/* 0 or an errno value. */
+static int write_all(const char *text, size_t length) {
     while (length > 0) {
         ssize_t written = psc_call_write(STDERR_FILENO, text, length);
         if (written < 0 && errno == EINTR) {
             continue;
         }
         if (written <= 0) {
-            return;
+            return written < 0 ? errno : EIO;
         }
         text += written;
         length -= (size_t)written;
     }
+    return 0;
+}
+
+/* A pipe that nobody reads raises SIGPIPE, the limit on file sizes SIGXFSZ: what our write has raised is taken back before
+ * it is delivered. In a sandbox that may be forbidden. */
+static void write_quietly(const char *text, size_t length) {
+    sigset_t ours, before, pending;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGPIPE);
+    sigaddset(&ours, SIGXFSZ);
+    if (psc_os_in_sandbox() || sigpending(&pending) != 0 || pthread_sigmask(SIG_BLOCK, &ours, &before) != 0) {
+        write_all(text, length);
+        return;
+    }
+    int error = write_all(text, length);
+    int raised = error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
+    if (raised != 0 && sigismember(&pending, raised) == 0) {
+        sigdelset(&ours, raised == SIGPIPE ? SIGXFSZ : SIGPIPE);
+        sigtimedwait(&ours, NULL, &(struct timespec){.tv_sec = 0});
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void psc_say(const char *format, ...) {
@@ -131,9 +172,7 @@ void psc_say(const char *format, ...) {
     format_into(&sink, format, &args);
     va_end(args);
     line[sink.length++] = '\n';
-    if (may_write(sink.length)) {
-        write_all(line, sink.length);
-    }
+    write_quietly(line, sink.length);
     errno = saved;
 }
 

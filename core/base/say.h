@@ -9,7 +9,13 @@
  */
 size_t psc_format(char *buffer, size_t bytes, const char *format, ...) PSC_PRINTF(3, 4);
 
-/* One line to stderr; the newline is added. errno is preserved. */
+/* Notes which file stderr is. Once, at start. */
+void psc_say_begin(void);
+/* Whether stderr is that file still: what concerns the profile alone, and was not asked for, must not get into a file that
+ * the program has opened in its place. False in a sandbox, where that cannot be known. */
+bool psc_say_may_disturb(void);
+/* One line to stderr; the newline is added. errno is preserved. A pipe that nobody reads, or a limit on file sizes, make
+ * it go nowhere, and raise no signal. */
 void psc_say(const char *format, ...) PSC_PRINTF(1, 2);
 
 /* A fixed sentence on misuse or corruption of the heap, then abort. `address` is shown. */

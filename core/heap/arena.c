@@ -143,7 +143,7 @@ static bool try_to_reserve(void) {
 }
 
 static bool reserve_region(void) {
-    return try_to_reserve() || (psc_range_release() && try_to_reserve());
+    return try_to_reserve() || (psc_range_release() && try_to_reserve()) || (psc_space_given_up() && try_to_reserve());
 }
 
 static bool settle(struct psc_arena *arena) {

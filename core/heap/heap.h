@@ -25,6 +25,9 @@ struct psc_heap_hooks {
     /* Of the pages that large blocks left behind, so many bytes are kept for the next ones. Called under a lock of the
      * heap. */
     void (*ranges_changed)(uint64_t bytes);
+    /* The kernel gives no address space. Returns whether some has been given up by somebody else. Called under locks of the
+     * heap: must not call the heap. */
+    bool (*space_wanted)(void);
     /* This block of a pool in which blocks were picked, or this large block, is about to be freed (class_index: as in
      * psc_block). Returns whether it, or the pool, still has picked blocks after that, as far as one can tell. Called
      * without locks. */

@@ -27,6 +27,10 @@ void psc_arena_retire_pool(struct psc_pool *pool);
 bool psc_arena_purge(void);
 /* Gives back the address space of arenas without pools, for when there is no more. True if any went. */
 bool psc_arena_release(void);
+/* Asks the one who watches the heap for address space: whether there may be some now. */
+static inline bool psc_space_given_up(void) {
+    return psc_hooks.space_wanted != NULL && psc_hooks.space_wanted();
+}
 uint32_t psc_arena_count(void);
 struct psc_arena *psc_arena_at(uint32_t index);
 void psc_arena_set_purge(uint32_t milliseconds);

@@ -78,6 +78,7 @@ static void count(int64_t blocks, int64_t bytes) {
 PSC_COLD static void *map_in_need(size_t bytes, size_t alignment) {
     bool went = psc_heap_trim();
     went |= psc_arena_release();
+    went |= psc_space_given_up();
     return went ? psc_os_map_aligned(bytes, alignment, true) : NULL;
 }
 

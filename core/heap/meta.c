@@ -2,6 +2,7 @@
 
 #include "core/base/lock.h"
 #include "core/base/os.h"
+#include "core/heap/internal.h"
 
 #define REGION_BYTES ((size_t)16 << 20)
 #define REGION_BYTES_LEAST ((size_t)1 << 20)
@@ -41,6 +42,9 @@ static bool new_region(size_t bytes) {
     char *region = psc_os_reserve(wanted, PSC_PAGE_BYTES);
     if (region == NULL && wanted > least) {
         wanted = least;
+        region = psc_os_reserve(wanted, PSC_PAGE_BYTES);
+    }
+    if (region == NULL && psc_space_given_up()) {
         region = psc_os_reserve(wanted, PSC_PAGE_BYTES);
     }
     if (region == NULL) {

@@ -163,7 +163,7 @@ void psc_track_file_close(void) {
     bool first = !psc_track.closed;
     psc_track.closed = true;
     psc_lock_release(&psc_track.locks.chunk);
-    if (first) {
+    if (first) { /* in a sandbox the file stays as long as it was */
         psc_os_truncate(psc_track.path, &psc_track.file_id, (size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES);
     }
 }
@@ -181,6 +181,9 @@ uint64_t psc_track_file_used_bytes(void) {
 
 static int back_chunk(uint32_t chunk) {
     uint64_t offset = (uint64_t)chunk * PSC_CHUNK_BYTES;
+    if (psc_os_in_sandbox()) {
+        return offset + PSC_CHUNK_BYTES <= psc_track.backed ? 0 : EPERM;
+    }
     return psc_os_back_with_space(psc_track_at(offset), PSC_CHUNK_BYTES, psc_track.path, offset);
 }
 
@@ -190,8 +193,8 @@ static int back_with_directory(uint32_t chunk) {
     return error != 0 ? error : back_chunk(chunk);
 }
 
-static enum psc_stop_reason reason_of(int error) {
-    return error == ENOMEM ? PSC_STOP_MEMORY : PSC_STOP_DISK;
+enum psc_stop_reason psc_track_reason_of(int error) {
+    return psc_os_in_sandbox() ? PSC_STOP_SANDBOX : error == ENOMEM ? PSC_STOP_MEMORY : PSC_STOP_DISK;
 }
 
 static uint64_t take_locked(enum psc_chunk_kind kind) {
@@ -206,7 +209,7 @@ static uint64_t take_locked(enum psc_chunk_kind kind) {
     }
     int error = back_with_directory(chunk);
     if (error != 0) {
-        psc_track_stop(reason_of(error), error);
+        psc_track_stop(psc_track_reason_of(error), error);
         errno = error;
         return 0;
     }
@@ -221,6 +224,55 @@ uint64_t psc_track_chunk_take(enum psc_chunk_kind kind) {
     uint64_t offset = take_locked(kind);
     psc_lock_release(&psc_track.locks.chunk);
     return offset;
+}
+
+static bool shrink_locked(size_t span) {
+    size_t used = (size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES;
+    span = psc_round_up(span > used ? span : used, PSC_CHUNK_BYTES);
+    if (span >= psc_track.span || !psc_os_unmap((char *)psc_track.header + span, psc_track.span - span)) {
+        return false;
+    }
+    psc_track.span = span;
+    return true;
+}
+
+bool psc_track_file_shrink(size_t span) {
+    psc_lock_take(&psc_track.locks.chunk);
+    bool shrunk = shrink_locked(span);
+    psc_lock_release(&psc_track.locks.chunk);
+    return shrunk;
+}
+
+size_t psc_track_ahead_of(size_t used_bytes) {
+    return used_bytes > PSC_TRACK_AHEAD_MIN ? used_bytes : PSC_TRACK_AHEAD_MIN;
+}
+
+/* With the whole directory. */
+static uint64_t back_ahead(size_t used) {
+    size_t ahead = psc_track_ahead_of(used);
+    size_t directory = (size_t)PSC_DIRECTORY_CHUNKS * PSC_CHUNK_BYTES;
+    if (ahead > psc_track.span - used) {
+        ahead = psc_track.span - used;
+    }
+    bool done = psc_os_back_ahead(psc_track.path, &psc_track.file_id, PSC_CHUNK_BYTES, directory) &&
+                psc_os_back_ahead(psc_track.path, &psc_track.file_id, used, ahead);
+    return done ? used + ahead : 0;
+}
+
+/* It will not be cut at the end. */
+static void cut_to_backed(void) {
+    if (psc_track.backed != 0 && shrink_locked(psc_track.backed)) {
+        psc_os_truncate(psc_track.path, &psc_track.file_id, psc_track.span);
+    }
+}
+
+void psc_track_file_back_ahead(void) {
+    psc_lock_take(&psc_track.locks.chunk);
+    if (!psc_track.closed) {
+        psc_track.backed = back_ahead((size_t)psc_track.header->chunks_used * PSC_CHUNK_BYTES);
+        cut_to_backed();
+    }
+    psc_lock_release(&psc_track.locks.chunk);
 }
 
 /* ---- tables -------------------------------------------------------------------------------------------------- */

@@ -22,12 +22,13 @@ enum state { NONE, RUNNING, STOPPED };
 
 static struct {
     struct psc_wire_log_header *header;                    /* [fixed] first byte of the mapping; NULL: there is none */
-    size_t span;                                           /* [fixed] bytes of the mapping */
-    uint32_t chunks;                                       /* [fixed] that fit */
+    size_t span;                                           /* [chunk] bytes of the mapping */
+    uint32_t chunks;                                       /* [any] that fit; shrinks under [chunk] */
     uint32_t state;                                        /* [any] enum state */
     uint64_t waited_ns;                                    /* [any] for chunks, all threads */
     uint64_t paused_until_ns;                              /* [any] no chunk before then */
     uint64_t clock_due;                                    /* [any] in ticks: when to note the clock again */
+    uint32_t backed;                                       /* [any] chunks that have space, for a sandbox */
     struct psc_lock clock;                                 /* only ever tried */
     struct psc_os_file_id file_id;                         /* [fixed] */
     char path[PSC_TRACK_PATH_MAX + sizeof PSC_LOG_SUFFIX]; /* [fixed] */
@@ -184,6 +185,9 @@ static PSC_COLD void stop(enum psc_stop_reason reason, int error) {
     char text[32];
     if (__atomic_exchange_n(&file.state, STOPPED, __ATOMIC_RELAXED) == RUNNING) {
         PSC_STORE(&file.header->stop_reason, reason);
+        if (!psc_say_may_disturb()) {
+            return;
+        }
         psc_say("the event log stopped: %s (%s)",
                 reason == PSC_STOP_SPAN ? "it has reached its largest size, which events_limit sets"
                                         : psc_errno_text(error, text, sizeof text),
@@ -199,8 +203,65 @@ void psc_track_log_waited(uint64_t ns) {
     }
 }
 
+/* A chunk is handed out by adding to chunks_used first and looking at `chunks` then; here it is the other way round: of a
+ * chunk that is not seen here, its thread sees that it is none any more. */
+static bool shrink(uint32_t chunks) {
+    uint32_t had = file.chunks;
+    if (chunks >= had) {
+        return false;
+    }
+    __atomic_store_n(&file.chunks, chunks, __ATOMIC_SEQ_CST);
+    uint32_t used = __atomic_load_n(&file.header->chunks_used, __ATOMIC_SEQ_CST) & ~PSC_LOG_CLOSED;
+    if (used > chunks) {
+        chunks = used < had ? used : had;
+        __atomic_store_n(&file.chunks, chunks, __ATOMIC_SEQ_CST);
+    }
+    size_t span = (size_t)chunks * PSC_LOG_CHUNK_BYTES;
+    if (span == file.span || !psc_os_unmap((char *)file.header + span, file.span - span)) {
+        return false;
+    }
+    file.span = span;
+    return true;
+}
+
+bool psc_track_log_shrink(void) {
+    bool shrunk = false;
+    if (file.header != NULL && PSC_LOAD(&file.state) == RUNNING) {
+        psc_lock_take(&psc_track.locks.chunk);
+        shrunk = shrink((uint32_t)(psc_track_span_allowed(file.span) / PSC_LOG_CHUNK_BYTES));
+        psc_lock_release(&psc_track.locks.chunk);
+    }
+    return shrunk;
+}
+
+static bool back_ahead(uint32_t *chunks) {
+    size_t used = used_bytes(PSC_LOAD(&file.header->chunks_used));
+    size_t ahead = psc_track_ahead_of(used);
+    if (ahead > file.span - used) {
+        ahead = file.span - used;
+    }
+    *chunks = (uint32_t)((used + ahead) / PSC_LOG_CHUNK_BYTES);
+    return psc_os_back_ahead(file.path, &file.file_id, used, ahead);
+}
+
+void psc_track_log_back_ahead(void) {
+    uint32_t chunks;
+    if (file.header != NULL && PSC_LOAD(&file.state) == RUNNING) {
+        psc_lock_take(&psc_track.locks.chunk);
+        bool done = back_ahead(&chunks);
+        PSC_STORE(&file.backed, done ? chunks : 0);
+        if (done && shrink(chunks)) {
+            psc_os_truncate(file.path, &file.file_id, file.span);
+        }
+        psc_lock_release(&psc_track.locks.chunk);
+    }
+}
+
 /* Time in which the thread was ready to run, and others ran, is not counted. */
 static int back(uint32_t index) {
+    if (psc_os_in_sandbox()) {
+        return index < PSC_LOAD(&file.backed) ? 0 : EPERM;
+    }
     uint64_t waits = psc_os_waits();
     uint64_t began = psc_os_monotonic_ns();
     int error =
@@ -216,8 +277,8 @@ static struct psc_wire_log_chunk *take_chunk(void) {
     if (PSC_LOAD(&file.state) != RUNNING || psc_os_monotonic_ns() < PSC_LOAD(&file.paused_until_ns)) {
         return NULL;
     }
-    uint32_t index = PSC_ADD(&file.header->chunks_used, 1);
-    if (index >= file.chunks) {
+    uint32_t index = __atomic_fetch_add(&file.header->chunks_used, 1, __ATOMIC_SEQ_CST);
+    if (index >= __atomic_load_n(&file.chunks, __ATOMIC_SEQ_CST)) {
         if ((index & PSC_LOG_CLOSED) == 0) {
             stop(PSC_STOP_SPAN, EFBIG);
         }
@@ -225,7 +286,7 @@ static struct psc_wire_log_chunk *take_chunk(void) {
     }
     int error = back(index);
     if (error != 0) {
-        stop(error == ENOMEM ? PSC_STOP_MEMORY : PSC_STOP_DISK, error);
+        stop(psc_track_reason_of(error), error);
         return NULL;
     }
     return chunk_at(index);

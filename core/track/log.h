@@ -49,6 +49,12 @@ struct psc_track_log *psc_track_log_open(uint32_t thread_index);
 void psc_track_log_alloc(struct psc_track_log *log, uint64_t address, uint64_t size, uint32_t site);
 void psc_track_log_free(struct psc_track_log *log, uint64_t address);
 
+/* After psc_track_file_shrink: the same for the log. */
+bool psc_track_log_shrink(void);
+
+/* Gets space for what will be logged in a sandbox, where none can be got. */
+void psc_track_log_back_ahead(void);
+
 /* A thread waited so long for a chunk. */
 void psc_track_log_waited(uint64_t ns);
 

@@ -123,7 +123,7 @@ static bool is_same_name(const struct psc_wire_module *row, const char *name) {
 
 static void write_name(struct psc_wire_module *row, const char *name) {
     static char directory[PSC_TRACK_PATH_MAX]; /* under the site lock */
-    bool relative = name[0] != '/' && strchr(name, '/') != NULL;
+    bool relative = !psc_os_in_sandbox() && name[0] != '/' && strchr(name, '/') != NULL;
     if (relative && syscall(SYS_getcwd, directory, sizeof directory) > 0 && directory[0] == '/') {
         psc_format(row->path, sizeof row->path, "%s/%s", directory, name);
     } else {

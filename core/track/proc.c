@@ -101,7 +101,7 @@ void psc_track_proc_open(void) {
 
 struct psc_track_rss psc_track_proc_rss(void) {
     char text[128];
-    if (!is_ours(statm)) {
+    if (psc_os_in_sandbox() || !is_ours(statm)) {
         return (struct psc_track_rss){0};
     }
     ssize_t length = psc_call_pread(statm, text, sizeof text - 1, 0);

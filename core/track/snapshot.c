@@ -226,6 +226,9 @@ static bool try_for_a_while(struct psc_lock *lock) {
         if (psc_lock_try(lock)) {
             return true;
         }
+        if (psc_os_in_sandbox()) {
+            return false;
+        }
         psc_call_nanosleep(&(struct timespec){.tv_nsec = LAST_WAIT_NS});
     }
     return false;

@@ -195,7 +195,14 @@ void psc_track_stop(enum psc_stop_reason reason, int error) {
     }
     PSC_STORE(&psc_track.header->stop_reason, reason);
     __atomic_fetch_or(&psc_track.header->flags, PSC_TRACE_STOPPED, __ATOMIC_RELEASE);
-    psc_say("recording stopped: %s (%s)", psc_errno_text(error, text, sizeof text), psc_track.path);
+    if (!psc_say_may_disturb()) {
+        return;
+    }
+    psc_say("recording stopped: %s (%s)",
+            reason == PSC_STOP_SPAN
+                ? "the trace has reached its largest size, which limits on files or address space set"
+                : psc_errno_text(error, text, sizeof text),
+            psc_track.path);
 }
 
 /* ---- fork ---------------------------------------------------------------------------------------------------- */
@@ -221,10 +228,10 @@ static void forget_parent(void) {
 }
 
 static void replace_trace(void) {
-    int error;
+    int error = EPERM;
     PSC_STORE(&psc_track_word, NULL);
     forget_parent();
-    if (begin_recording(PSC_TRACE_FORKED, &error)) {
+    if (!psc_os_in_sandbox() && begin_recording(PSC_TRACE_FORKED, &error)) {
         return;
     }
     psc_track_file_abandon(false);
@@ -310,6 +317,31 @@ static void take_last(void) {
     }
     psc_track_snapshot_take_last();
     psc_track_leave();
+}
+
+/* In a child that has not begun there is nothing to get ready: it will not begin. */
+void psc_track_enter_sandbox(void) {
+    int saved = errno;
+    if (psc_track_current() != 0 && !psc_os_in_sandbox() && psc_track_enter()) {
+        psc_track_file_back_ahead();
+        psc_track_log_back_ahead();
+        psc_track_leave();
+    }
+    psc_os_enter_sandbox();
+    errno = saved;
+}
+
+bool psc_track_yield_space(void) {
+    bool any = false;
+    int saved = errno;
+    if (psc_track_current() != 0 && !psc_os_in_sandbox() && psc_os_address_space_limit() != SIZE_MAX &&
+        psc_track_enter()) {
+        any = psc_track_file_shrink(psc_track_span_allowed(psc_track.span));
+        any |= psc_track_log_shrink();
+        psc_track_leave();
+    }
+    errno = saved;
+    return any;
 }
 
 void psc_track_end(enum psc_trace_end end) {

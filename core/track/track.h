@@ -122,6 +122,14 @@ void psc_track_thread_end(void);
 /* Modules may have been unloaded: what is known of them is forgotten. */
 void psc_track_modules_gone(void);
 
+/* The process is about to forbid itself system calls: no call of the tracker's makes others from now on than those that
+ * sandboxes usually allow, and a forked child begins no trace. */
+void psc_track_enter_sandbox(void);
+
+/* The limit on address space has come down, or it is reached: gives up what the trace was to grow into, but for the part
+ * that it would have got under this limit. Returns whether anything was given up. */
+bool psc_track_yield_space(void);
+
 void psc_track_fork_prepare(void);
 void psc_track_fork_parent(void);
 void psc_track_fork_child(void);

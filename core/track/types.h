@@ -41,6 +41,8 @@
 #define PSC_TRACK_DEFERRED_MAX 8
 #define PSC_TRACK_PATH_MAX 4096
 /* A trace is made smaller than wished for where limits say so, but not below this. */
+/* A file gets as much again as it has before a sandbox, and no less than this. */
+#define PSC_TRACK_AHEAD_MIN ((size_t)8 << 20)
 #define PSC_TRACK_SPAN_MIN ((size_t)4 << 20)
 
 /* Sites to books in two steps. */
@@ -112,7 +114,7 @@ struct psc_track_alive {
 
 struct psc_track_state {
     struct psc_wire_header *header; /* [fixed] first byte of the mapping; NULL: there is no trace */
-    size_t span;                    /* [fixed] bytes of the mapping */
+    size_t span;                    /* [chunk] bytes of the mapping */
     struct psc_track_alive *alive;  /* [fixed] */
     uint32_t last_epoch;            /* [fixed] */
     uint32_t depth;                 /* [fixed] */
@@ -122,6 +124,7 @@ struct psc_track_state {
     bool verbose;                   /* [fixed] */
     bool apart;                     /* [fixed] sites have groups */
     bool closed;                    /* [chunk] the file has been cut to its used length */
+    uint64_t backed;                /* [chunk] so much of the file has space; known and of use in a sandbox only */
     struct psc_os_file_id file_id;  /* [fixed] */
     struct psc_track_host host;     /* [fixed] */
     struct psc_track_locks locks;
@@ -181,6 +184,13 @@ bool psc_track_file_is_private(int fd, off_t *bytes);
 void psc_track_file_mark_exec(void);
 /* Cuts the file to its used length; no chunks are handed out any more. */
 void psc_track_file_close(void);
+/* From now on the trace may grow to `span` bytes, or as far as it has grown already: the rest is unmapped. False: that
+ * is nothing. */
+bool psc_track_file_shrink(size_t span);
+/* Gets space for what will be recorded in a sandbox, where none can be got; the trace cannot grow any further. */
+void psc_track_file_back_ahead(void);
+/* How much of it, where `used_bytes` have been enough so far. */
+size_t psc_track_ahead_of(size_t used_bytes);
 /* Gives the mapping up, in a child whose trace could not be made. `in_use`: code that was interrupted goes on writing
  * to it, so ordinary memory takes its place. The file is not touched. */
 void psc_track_file_abandon(bool in_use);
@@ -190,6 +200,8 @@ void psc_track_file_discard(void);
 uint64_t psc_track_file_used_bytes(void);
 /* File offset of a new chunk, zeroed; 0 with errno: none, and recording has stopped unless the file is closed. */
 uint64_t psc_track_chunk_take(enum psc_chunk_kind kind);
+/* Why no space was got for a chunk. */
+enum psc_stop_reason psc_track_reason_of(int error);
 /* The next row of a table, zeroed, and its index; NULL: none. Under the table's lock. */
 void *psc_track_table_add(enum psc_chunk_kind kind, uint32_t *index);
 /* An existing row; for tables of at most PSC_TRACK_TABLE_CHUNKS chunks. Any thread that has learnt the index. */

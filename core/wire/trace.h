@@ -101,7 +101,7 @@ enum psc_trace_flag {
     PSC_TRACE_STOPPED = 4, /* recording stopped before the end: see stop_reason */
 };
 
-enum psc_stop_reason { PSC_STOP_NONE, PSC_STOP_DISK, PSC_STOP_MEMORY, PSC_STOP_SPAN };
+enum psc_stop_reason { PSC_STOP_NONE, PSC_STOP_DISK, PSC_STOP_MEMORY, PSC_STOP_SPAN, PSC_STOP_SANDBOX };
 
 #define PSC_CLASSES_MAX 80 /* room for the heap's size classes; index PSC_CLASS_LARGE is large blocks */
 #define PSC_CLASS_LARGE (PSC_CLASSES_MAX - 1)
