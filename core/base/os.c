@@ -386,7 +386,7 @@ static int open_if_same(const char *path, const struct psc_os_file_id *id) {
     struct psc_os_file_id found;
     int fd = psc_os_in_sandbox() ? -1 : open_existing(path, O_RDWR);
     if (fd >= 0 && !(identify(fd, &found) && found.device == id->device && found.inode == id->inode)) {
-        close(fd);
+        psc_call_close(fd);
         fd = -1;
     }
     return fd;
@@ -397,7 +397,7 @@ bool psc_os_back_ahead(const char *path, const struct psc_os_file_id *id, size_t
     int fd = open_if_same(path, id);
     bool done = fd >= 0 && fallocate(fd, 0, (off_t)offset, (off_t)bytes) == 0;
     if (fd >= 0) {
-        close(fd);
+        psc_call_close(fd);
     }
     errno = saved;
     return done;

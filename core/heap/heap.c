@@ -68,16 +68,6 @@ static struct psc_pool *make_span(size_t bytes, bool *fresh) {
     return span == NULL && psc_heap_drop_kept(psc_heap_self) ? psc_arena_make_span(bytes, fresh) : span;
 }
 
-static void *alloc_span(size_t bytes, bool zeroed) {
-    bool fresh;
-    struct psc_pool *span = make_span(bytes, &fresh);
-    if (span == NULL) {
-        return no_memory();
-    }
-    psc_pick_large(span->base, span->block_bytes);
-    return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
-}
-
 static bool is_beyond_reason(size_t alignment, size_t bytes) {
     return bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2 || bytes + alignment > PTRDIFF_MAX;
 }
@@ -85,6 +75,16 @@ static bool is_beyond_reason(size_t alignment, size_t bytes) {
 static void *alloc_mapped(size_t alignment, size_t bytes, bool zeroed) {
     void *p = is_beyond_reason(alignment, bytes) ? NULL : psc_large_alloc(alignment, bytes > 0 ? bytes : 1, zeroed);
     return p != NULL ? psc_pick_large(p, psc_radix_large(p)->bytes) : no_memory();
+}
+
+static void *alloc_span(size_t bytes, bool zeroed) {
+    bool fresh;
+    struct psc_pool *span = make_span(bytes, &fresh);
+    if (span == NULL) { /* an arena is more than the kernel has; the block may not be */
+        return alloc_mapped(PSC_PAGE_BYTES, bytes, zeroed);
+    }
+    psc_pick_large(span->base, span->block_bytes);
+    return zeroed && !fresh ? memset(span->base, 0, bytes) : span->base;
 }
 
 static void *alloc_large(size_t alignment, size_t bytes, bool zeroed) {
