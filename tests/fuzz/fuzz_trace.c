@@ -132,9 +132,26 @@ static void write_pprof(struct psc_model *model) {
     need(psc_export_pprof(model, &options, nowhere));
 }
 
-/* All that gnuplot runs is ours: names are data to it. */
+static bool is_command(const char *text, size_t bytes) {
+    return psc_text_is_plain(text, bytes) && memchr(text, '`', bytes) == NULL &&
+           memmem(text, bytes, "system", strlen("system")) == NULL;
+}
+
+/* All that gnuplot runs is ours: names are data to it. What stands behind "'-' binary array=(WIDTH,HEIGHT)" is that many
+ * bytes, which it takes for a picture. */
 static bool is_script(const char *text, size_t bytes) {
-    return psc_text_is_plain(text, bytes) && strchr(text, '`') == NULL && strstr(text, "system") == NULL;
+    static const char picture[] = "'-' binary array=(";
+    const char *end = text + bytes;
+    unsigned width, height;
+    for (const char *at; (at = memmem(text, (size_t)(end - text), picture, strlen(picture))) != NULL;) {
+        const char *line = memchr(at, '\n', (size_t)(end - at));
+        if (line == NULL || sscanf(at + strlen(picture), "%u,%u)", &width, &height) != 2 ||
+            (size_t)(end - line - 1) < (size_t)width * height || !is_command(text, (size_t)(line - text))) {
+            return false;
+        }
+        text = line + 1 + (size_t)width * height;
+    }
+    return is_command(text, (size_t)(end - text));
 }
 
 static void draw(struct psc_model *model, bool (*make)(struct psc_figure *)) {
