@@ -142,12 +142,6 @@ static bool is_special(const char *path) {
     return lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-static mode_t new_file_mode(void) {
-    mode_t mask = umask(0);
-    umask(mask);
-    return 0666 & ~mask;
-}
-
 static bool write_stream(const struct request *request, struct psc_model *model, FILE *out) {
     return request->format->write(model, &request->options, out) && fflush(out) == 0 && !ferror(out);
 }
@@ -168,7 +162,7 @@ static bool write_file(const struct request *request, struct psc_model *model) {
     if (is_special(request->output)) {
         return write_special(request, model);
     }
-    return psc_file_begin(&file, request->output, new_file_mode()) &&
+    return psc_file_begin(&file, request->output, psc_file_user_mode()) &&
            psc_file_end(&file, request->output, write_stream(request, model, file.out));
 }
 

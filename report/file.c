@@ -24,6 +24,12 @@ size_t psc_file_read(int fd, void *buffer, size_t bytes, uint64_t offset) {
     return got;
 }
 
+mode_t psc_file_user_mode(void) {
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
 bool psc_file_begin(struct psc_file_new *file, const char *path, mode_t mode) {
     file->temporary = psc_array_new(strlen(path) + sizeof(".XXXXXX"), 1);
     sprintf(file->temporary, "%s.XXXXXX", path);

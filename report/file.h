@@ -17,6 +17,9 @@ struct psc_file_new {
     char *temporary;
 };
 
+/* What the user wants of new files: 0666 without the bits of the umask. The process must have one thread. */
+mode_t psc_file_user_mode(void);
+
 /* Opens one for `path`. False, and errno: there is nothing to end. */
 bool psc_file_begin(struct psc_file_new *file, const char *path, mode_t mode);
 /* Puts it in the place of `path` at once if `keep` and all was written; else removes it. False, and errno, if it is not

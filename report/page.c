@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/compiler.h"
+#include "report/file.h"
 #include "report/format.h"
 #include "report/page_part.h"
 #include "report/plot.h"
@@ -412,22 +414,20 @@ static int write_all(const struct page *page) {
     return status;
 }
 
-static int write_file(struct page *page) {
-    int fd = openat(page->dir_fd, "index.html", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    page->out = fd < 0 ? NULL : fdopen(fd, "we");
-    if (page->out == NULL) {
+/* In the place of an earlier page at once, when all is written. */
+static int write_file(struct page *page, const char *dir) {
+    struct psc_file_new file;
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/index.html", dir) >= (int)sizeof(path)) {
+        errno = ENAMETOOLONG;
         return -1;
     }
-    int status = make_nonce(page->nonce) == 0 ? write_all(page) : -1;
-    if (fflush(page->out) != 0 || ferror(page->out)) {
-        status = -1;
-    }
-    int error = errno;
-    if (fclose(page->out) != 0) {
+    if (make_nonce(page->nonce) != 0 || !psc_file_begin(&file, path, psc_file_user_mode())) {
         return -1;
     }
-    errno = error;
-    return status;
+    page->out = file.out;
+    bool written = write_all(page) == 0;
+    return psc_file_end(&file, path, written) ? 0 : -1;
 }
 
 static int fail(const char *dir, const char *file) {
@@ -446,7 +446,7 @@ int psc_page_write(struct psc_model *model, const char *dir, bool png) {
         return fail(dir, "");
     }
     int status = psc_plot_draw(model, dir, png, &plots) == 0 ? 0 : fail(dir, ": a plot");
-    if (status == 0 && write_file(&page) != 0) {
+    if (status == 0 && write_file(&page, dir) != 0) {
         status = fail(dir, "/index.html");
     }
     close(page.dir_fd);

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "report/file.h"
 #include "report/format.h"
 #include "report/plot_figure.h"
 
@@ -209,6 +211,29 @@ static void keep_words(int talk, struct psc_plot *plot) {
     snprintf(plot->reason, sizeof(plot->reason), "gnuplot failed: %s", plain);
 }
 
+/* gnuplot does not tell of a disk that is full: its picture then has no end. */
+static bool is_whole(const struct drawing *drawing, const char *suffix, const char *end) {
+    char name[64], tail[32] = "";
+    struct stat status;
+    file_name(drawing, suffix, name, sizeof(name));
+    int fd = openat(drawing->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(tail)) {
+        psc_file_read(fd, tail, sizeof(tail), (uint64_t)status.st_size - sizeof(tail));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return memmem(tail, sizeof(tail), end, strlen(end)) != NULL;
+}
+
+static enum outcome check_pictures(struct drawing *drawing) {
+    if (is_whole(drawing, "svg", "</svg>") && (!drawing->png || is_whole(drawing, "png", "IEND"))) {
+        return DRAWN;
+    }
+    psc_figure_leave_out(&drawing->figure, "gnuplot did not write all of it: is the disk full?");
+    return FAILED;
+}
+
 static enum outcome run_script(struct drawing *drawing) {
     enum outcome outcome = FAILED;
     int script = write_script(drawing);
@@ -229,9 +254,13 @@ static enum outcome run_script(struct drawing *drawing) {
 /* -1: a file could not be written. */
 static int finish(struct drawing *drawing, bool *gnuplot_missing) {
     if (write_data(drawing) != 0) {
+        int error = errno;
+        remove_files(drawing);
+        errno = error;
         return -1;
     }
     enum outcome outcome = run_script(drawing);
+    outcome = outcome == DRAWN ? check_pictures(drawing) : outcome;
     drawing->plot->drawn = outcome == DRAWN;
     if (outcome == NO_GNUPLOT) {
         *gnuplot_missing = true;
