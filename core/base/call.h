@@ -36,6 +36,10 @@ static inline ssize_t psc_call_pwrite(int fd, const void *buffer, size_t bytes, 
     return syscall(SYS_pwrite64, fd, buffer, bytes, offset);
 }
 
+static inline int psc_call_fallocate(int fd, off_t offset, off_t bytes) {
+    return (int)syscall(SYS_fallocate, fd, 0, offset, bytes);
+}
+
 static inline int psc_call_nanosleep(const struct timespec *time) {
     return (int)syscall(SYS_nanosleep, time, NULL);
 }

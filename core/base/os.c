@@ -395,7 +395,7 @@ static int open_if_same(const char *path, const struct psc_os_file_id *id) {
 bool psc_os_back_ahead(const char *path, const struct psc_os_file_id *id, size_t offset, size_t bytes) {
     int saved = errno;
     int fd = open_if_same(path, id);
-    bool done = fd >= 0 && fallocate(fd, 0, (off_t)offset, (off_t)bytes) == 0;
+    bool done = fd >= 0 && psc_call_fallocate(fd, (off_t)offset, (off_t)bytes) == 0;
     if (fd >= 0) {
         psc_call_close(fd);
     }
