@@ -13,6 +13,7 @@
 #include "core/base/os.h"
 #include "core/heap/heap.h"
 #include "core/heap/internal.h"
+#include "core/heap/misuse.h"
 #include "core/heap/order.h"
 #include "tests/unit/support_shadow.h"
 
@@ -784,6 +785,111 @@ START_TEST(a_second_free_by_another_thread_aborts) {
 }
 END_TEST
 
+static uint32_t misuses;
+static const void *misused_start; /* NULL: of no block */
+
+static void note_misuse(const struct psc_block *block, const void *start, bool telling) {
+    (void)telling;
+    misuses++;
+    misused_start = block != NULL ? start : NULL;
+}
+
+static void ignore_misuse(void) {
+    const struct psc_heap_hooks hooks = {.misused = note_misuse};
+    psc_heap_set_hooks(&hooks);
+    psc_misuse_ignore(true);
+}
+
+static void expect_refused(const void *start) {
+    EXPECT(misuses == 1);
+    EXPECT(misused_start == start);
+    EXPECT(errno == 4711);
+    misuses = 0;
+}
+
+START_TEST(misuse_that_is_ignored_changes_nothing) {
+    static const size_t sizes[] = {48, 100000, 5000000};
+    ignore_misuse();
+    errno = 4711;
+    for (size_t i = 0; i < PSC_COUNT_OF(sizes); i++) {
+        bool mapped = sizes[i] > PSC_SPAN_MAX;
+        struct psc_block block;
+        char *p = psc_heap_alloc(sizes[i]);
+        psc_heap_free(p + 16);
+        expect_refused(p);
+        EXPECT(psc_heap_usable(p + 16) == 0);
+        expect_refused(p);
+        EXPECT(psc_heap_resize(p + 16, 20) == NULL);
+        expect_refused(p);
+        EXPECT(!psc_heap_block(p + 16, &block) && psc_heap_block(p, &block) && misuses == 0);
+        psc_heap_free(p);
+        EXPECT(misuses == 0);
+        psc_heap_free(p);
+        expect_refused(mapped ? NULL : p);
+        EXPECT(psc_heap_usable(p) == 0);
+        expect_refused(mapped ? NULL : p);
+        EXPECT(psc_heap_resize(p, 2 * sizes[i]) == NULL);
+        expect_refused(mapped ? NULL : p);
+        EXPECT(psc_heap_check() == NULL);
+    }
+    psc_heap_free(&errno);
+    expect_refused(NULL);
+}
+END_TEST
+
+/* The owner and another thread freed a block at a time: each found it live. */
+START_TEST(a_block_that_two_freed_at_a_time_is_free_once) {
+    ignore_misuse();
+    char *p = psc_heap_alloc(48), *other = psc_heap_alloc(48);
+    struct psc_block block, beside;
+    EXPECT(psc_heap_block(p, &block) && psc_heap_block(other, &beside));
+    struct psc_pool *pool = psc_arena_pool_at(psc_radix_arena(p), p);
+    psc_heap_free(p);
+    psc_pool_remote(pool)[block.index / 64] |= (uint64_t)1 << block.index % 64;
+    psc_pool_remote(pool)[beside.index / 64] |= (uint64_t)1 << beside.index % 64;
+    EXPECT(psc_pool_merge(pool) == 1);
+    EXPECT(misuses == 1 && misused_start == p);
+    EXPECT(psc_heap_check() == NULL);
+}
+END_TEST
+
+/* Of a size that led to the block, by whichever way. */
+START_TEST(no_right_size_is_refused) {
+    ignore_misuse();
+    for (size_t bytes = 0; bytes < 3 * PSC_SPAN_MAX; bytes += bytes < 3000 ? 1 : bytes / 50) {
+        for (size_t alignment = 1; alignment <= 65536; alignment *= 4) {
+            char *p = psc_heap_alloc_aligned(alignment, bytes);
+            EXPECT(psc_misuse_is_sized(p, alignment, bytes) && psc_misuse_is_sized(p, 1, bytes));
+            size_t resized = bytes - bytes / 3;
+            if (resized > 0 && psc_heap_resize(p, resized) == p) {
+                EXPECT(psc_misuse_is_sized(p, 1, resized));
+            }
+            psc_heap_free(p);
+        }
+    }
+    EXPECT(misuses == 0);
+}
+END_TEST
+
+START_TEST(wrong_sizes_and_alignments_are_refused) {
+    static const struct {
+        size_t bytes, told;
+    } wrong[] = {{100, 113}, {800, 200}, {800, 0}, {40000, 41000}, {40000, 20000}, {3000000, 1000000}, {16, SIZE_MAX}};
+    ignore_misuse();
+    errno = 4711;
+    for (size_t i = 0; i < PSC_COUNT_OF(wrong); i++) {
+        char *p = psc_heap_alloc(wrong[i].bytes);
+        EXPECT(!psc_misuse_is_sized(p, 1, wrong[i].told));
+        expect_refused(p);
+        EXPECT(!psc_misuse_is_sized(p, 24, wrong[i].bytes));
+        expect_refused(p);
+        EXPECT(!psc_misuse_is_sized(p, (size_t)1 << 46, wrong[i].bytes));
+        expect_refused(p);
+        EXPECT(psc_misuse_is_sized(p + 16, 1, wrong[i].told) && misuses == 0); /* free is to tell */
+    }
+}
+END_TEST
+
 /* ---- fork ----------------------------------------------------------------------------------------------------------
  */
 
@@ -869,6 +975,10 @@ static Suite *suite(void) {
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_of_a_block_at_hand_by_another_thread_aborts, SIGABRT);
     tcase_add_test_raise_signal(misuse, a_second_free_by_another_thread_aborts, SIGABRT);
+    tcase_add_test(misuse, misuse_that_is_ignored_changes_nothing);
+    tcase_add_test(misuse, a_block_that_two_freed_at_a_time_is_free_once);
+    tcase_add_test(misuse, no_right_size_is_refused);
+    tcase_add_test(misuse, wrong_sizes_and_alignments_are_refused);
     suite_add_tcase(suite, misuse);
     return suite;
 }

@@ -199,6 +199,7 @@ START_TEST(notes_say_what_is_missing) {
     header->flags = PSC_TRACE_PASSIVE | PSC_TRACE_STOPPED | PSC_TRACE_FORKED;
     header->stop_reason = PSC_STOP_DISK;
     header->counters.dropped_events = 1234;
+    header->counters.misuse_count = 2;
     header->end = PSC_END_NONE;
     struct psc_wire_snapshot *snapshot = psc_fake_row(&fake, PSC_CHUNK_SNAPSHOTS, sizeof(*snapshot));
     snapshot->sequence = 1;
@@ -208,6 +209,7 @@ START_TEST(notes_say_what_is_missing) {
     ck_assert(has_note(model, "brings its own malloc"));
     ck_assert(has_note(model, "no room on the disk"));
     ck_assert(has_note(model, "1,234 allocations"));
+    ck_assert(has_note(model, "misused the heap 2 times"));
     ck_assert(has_note(model, "5,000 blocks (312 KiB) that it inherited from process 4000"));
     ck_assert_int_eq(model->process.end, PSC_PROCESS_KILLED);
     psc_model_close(model);
@@ -246,6 +248,28 @@ static uint64_t live_of_sites(const char *text) {
     }
     return live;
 }
+
+/* What tells who had a block last is no live block's. */
+START_TEST(tags_of_freed_blocks_change_nothing) {
+    struct psc_fake fake;
+    char *texts[2];
+    for (int i = 0; i < 2; i++) {
+        size_t size;
+        psc_fake_small(&fake);
+        struct psc_wire_extent *extent = (void *)(fake.bytes + (size_t)fake.open[PSC_CHUNK_EXTENTS] * PSC_CHUNK_BYTES);
+        for (uint32_t j = 0; i == 1 && j < extent->capacity; j++) {
+            extent->tags[j] = extent->tags[j] != 0 ? extent->tags[j] : psc_tag_of_freed(psc_tag_make(2, 3, 4096));
+        }
+        struct psc_model *model = psc_fake_read(&fake);
+        texts[i] = json_of(model, &size, 0);
+        psc_model_close(model);
+        psc_fake_release(&fake);
+    }
+    ck_assert_str_eq(texts[0], texts[1]);
+    free(texts[0]);
+    free(texts[1]);
+}
+END_TEST
 
 static unsigned char *read_file(const char *path, size_t *size) {
     FILE *in = fopen(path, "re");
@@ -432,6 +456,7 @@ int main(void) {
     suite_add_tcase(suite, figures);
     TCase *output = tcase_create("output");
     tcase_add_test(output, golden_trace);
+    tcase_add_test(output, tags_of_freed_blocks_change_nothing);
     tcase_add_test(output, summary_takes_no_orders);
     tcase_add_test(output, top_sites_and_the_rest_make_the_whole);
     tcase_add_test(output, table_of_many_names_the_largest);

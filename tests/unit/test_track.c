@@ -842,6 +842,42 @@ START_TEST(events_while_busy_keep_occupancy) {
 }
 END_TEST
 
+/* Of a block that is freed the tag says who had it, until another one has it or the pool is gone. */
+START_TEST(tags_of_freed_blocks_tell_their_site) {
+    struct truth truth = {0};
+    begin();
+    site_a(&pools[0], 0, 10, &truth);
+    site_a(&pools[0], 1, 10, &truth);
+    uint64_t *tags = tags_of(&pools[0]);
+    uint32_t site = psc_tag_site(tags[0]), other = psc_tag_site(tags[1]);
+    struct trace trace = read_trace_of(getpid());
+    drop_block(&pools[0], 0, &truth);
+    drop_block(&pools[0], 1, &truth);
+    ck_assert(!psc_tag_is_live(tags[0]));
+    ck_assert_uint_eq(psc_tag_last_site(tags[0]), site);
+    ck_assert_uint_eq(count_live(&trace, 0).blocks, 0);
+    psc_track_free(tags, 0, 0, 16); /* the tracker is not to be misled by it */
+    ck_assert_uint_eq(trace.header->counters.unrecorded_frees, 1);
+    ck_assert(psc_track_enter());
+    psc_track_alloc(tags, 0, 0, 10, 16); /* dropped: whose it is is not known */
+    psc_track_leave();
+    ck_assert_uint_eq(tags[0], 0);
+    ck_assert_uint_eq(psc_tag_last_site(tags[1]), other);
+    psc_track_detach(&pools[0].tags);
+    ck_assert_uint_eq(tags[1], 0);
+}
+END_TEST
+
+START_TEST(misuse_is_counted) {
+    psc_track_count_misuse();
+    begin();
+    struct trace trace = read_trace_of(getpid());
+    psc_track_count_misuse();
+    psc_track_count_misuse();
+    ck_assert_uint_eq(trace.header->counters.misuse_count, 2);
+}
+END_TEST
+
 START_TEST(errno_is_kept) {
     struct truth truth = {0};
     begin();
@@ -1578,6 +1614,8 @@ static Suite *make_suite(void) {
     tcase_add_test(processes, exec_is_seen);
     tcase_add_test(processes, other_process_is_not_marked);
     tcase_add_test(failures, events_while_busy_keep_occupancy);
+    tcase_add_test(failures, tags_of_freed_blocks_tell_their_site);
+    tcase_add_test(failures, misuse_is_counted);
     tcase_add_test(failures, errno_is_kept);
     tcase_add_test(failures, names);
     tcase_add_test(failures, missing_directory_is_said_once);
