@@ -237,6 +237,7 @@ help:
 	@echo 'make tests      builds the tests of one MODE without running them; tests/run runs them'
 	@echo 'make bench      time and memory under poolscope and other allocators, side by side'
 	@echo 'make bench-track  what tracking costs, beside heaptrack'
+	@echo 'make bench-misuse who notices programs that misuse the heap'
 	@echo 'make bench-report what reading traces of up to 10^7 live blocks costs'
 	@echo 'make install    into PREFIX=$(PREFIX), below DESTDIR'
 	@echo 'make clean      removes build/'

@@ -120,6 +120,11 @@ int main(int argc, char **argv) {
     }
     if (strcmp(how, "fork") == 0) {
         has_a_child();
+    } else if (strcmp(how, "misuse") == 0) { /* where it is ignored */
+        void *p = malloc(100);
+        free(p);
+        free(p);
+        free((char *)malloc(100) + 8);
     }
     EXPECT(write(STDOUT_FILENO, "ok\n", 3) == 3);
     if (strcmp(how, "exit") == 0) {

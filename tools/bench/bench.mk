@@ -29,7 +29,7 @@ $(B)/bench/expressions: tools/bench/workloads/expressions.cc tools/bench/bench.m
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror -o $@ $<
 
-.PHONY: bench bench-instructions bench-programs bench-report bench-track
+.PHONY: bench bench-instructions bench-misuse bench-programs bench-report bench-track
 
 runs = $(if $(RUNS),--runs=$(RUNS))
 
@@ -42,6 +42,10 @@ bench:
 bench-instructions:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs
 	@tools/bench/instructions --build=build/release --alloc='$(ALLOC)'
+
+bench-misuse:
+	@$(MAKE) --no-print-directory MODE=release all build/release/victims/misuses
+	@tools/bench/misuse --build=build/release --alloc='$(ALLOC)' --options='$(OPTIONS)'
 
 bench-track:
 	@$(MAKE) --no-print-directory MODE=release all bench-programs build/release/bench/expressions
