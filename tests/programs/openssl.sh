@@ -4,7 +4,7 @@ set -u
 . "$(dirname "$0")/lib"
 needs openssl
 cat >speed.sh <<'END'
-openssl speed -seconds 1 -multi 2 -bytes 4096 aes-128-cbc sha256 2>speed.log | sed -E 's/[0-9.]+k/NUMBERk/g; s/^(built on|options|compiler|CPUINFO).*//; /^Forked|^Got/d' | grep -E NUMBER
+openssl speed -seconds 1 -multi 2 -bytes 4096 aes-128-cbc sha256 2>speed.log | sed -E 's/ +[0-9.]+k/ NUMBERk/g; s/^(built on|options|compiler|CPUINFO).*//; /^Forked|^Got/d' | grep -E NUMBER
 echo "${PIPESTATUS[0]}"
 openssl speed -seconds 1 ecdsap256 2>>speed.log | sed -E 's/[0-9.]+s? +/N /g; s/ [0-9.]+$/ N/' | grep -c ecdsa
 grep 'poolscope: ' speed.log
