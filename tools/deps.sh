@@ -69,10 +69,10 @@ programs zstd cmd:zstd
 '
 
 present() {
+    # shellcheck disable=SC2086 # a pattern
     case $1 in
     cmd:*) command -v "${1#cmd:}" >/dev/null ;;
     pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
-    # shellcheck disable=SC2086
     file:*) ls -d ${1#file:} >/dev/null 2>&1 ;;
     lib:*) file=$(gcc -print-file-name="lib${1#lib:}.so" 2>/dev/null) && [ -e "$file" ] ;;
     fuzzer) ls "$(clang -print-runtime-dir 2>/dev/null)"/libclang_rt.fuzzer* >/dev/null 2>&1 ||
