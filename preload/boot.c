@@ -41,6 +41,28 @@ static void thread_ends(void *round) {
     psc_heap_thread_end();
 }
 
+#define KEYS_IN_THREAD 32u
+
+/* The last one of those whose values glibc keeps in the thread itself: to set another takes memory. Not the first one, that is
+ * the program's: where dlmopen brings a second libc, that one begins with it anew, in the same place of the thread. */
+static bool make_thread_key(void) {
+    pthread_key_t keys[KEYS_IN_THREAD];
+    uint32_t count = 0;
+    while (count < KEYS_IN_THREAD && pthread_key_create(&keys[count], thread_ends) == 0) {
+        if (keys[count++] >= KEYS_IN_THREAD - 1) {
+            break;
+        }
+    }
+    uint32_t kept = count > 1 && keys[count - 1] >= KEYS_IN_THREAD ? count - 2 : count - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i != kept) {
+            pthread_key_delete(keys[i]);
+        }
+    }
+    thread_key = count > 0 ? keys[kept] : 0;
+    return count > 0;
+}
+
 static void thread_began(void) {
     if (PSC_LOAD_ACQUIRE(&thread_key_made)) {
         pthread_setspecific(thread_key, (void *)ROUND_FIRST);
@@ -168,7 +190,7 @@ static void set_up_heap(void) {
         harden_heap();
     }
     register_fork_handlers();
-    if (pthread_key_create(&thread_key, thread_ends) == 0) {
+    if (make_thread_key()) {
         PSC_STORE_RELEASE(&thread_key_made, true);
         thread_began();
     }
