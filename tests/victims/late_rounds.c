@@ -6,9 +6,9 @@
 
 #include "tests/victims/expect.h"
 
-#define THREADS 400
-#define WARM 100
-#define KB_MOST 600
+#define THREADS 300
+#define WARM 60
+#define KB_MOST 400
 
 static pthread_key_t key;
 static size_t first_round;
