@@ -224,7 +224,7 @@ static struct psc_model *open_model(const char *path) {
     const char *error;
     struct psc_model *model = psc_model_open(path, &error);
     if (model == NULL) {
-        fprintf(stderr, "poolscope diff: cannot open %s: %s\n", path, error);
+        fprintf(stderr, "poolscope diff: cannot open %s: %s\n", psc_format_path(path).s, error);
     }
     return model;
 }

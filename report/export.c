@@ -12,6 +12,7 @@
 #include "report/export_part.h"
 #include "report/file.h"
 #include "report/find.h"
+#include "report/format.h"
 #include "report/prefix.h"
 #include "report/tree.h"
 
@@ -170,7 +171,7 @@ static int export_one(const struct request *request, const char *path) {
     const char *error;
     struct psc_model *model = psc_model_open(path, &error);
     if (model == NULL) {
-        fprintf(stderr, "poolscope export: cannot open %s: %s\n", path, error);
+        fprintf(stderr, "poolscope export: cannot open %s: %s\n", psc_format_path(path).s, error);
         return FAILED;
     }
     int status = request->output != NULL ? end_output(write_file(request, model), request->output)
@@ -187,7 +188,7 @@ static int export_largest(const struct request *request) {
     int status = FAILED;
     if (largest != NULL) {
         fprintf(stderr, "poolscope export: %zu traces; this is of the one that held most: %s\n", tree.count,
-                largest->path);
+                psc_format_path(largest->path).s);
         status = export_one(request, largest->path);
     }
     status = tree.failed != 0 ? FAILED : status;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "report/array.h"
+#include "report/format.h"
 #include "report/prefix.h"
 
 void psc_find_release(struct psc_paths *found) {
@@ -72,9 +73,10 @@ bool psc_find_add(struct psc_paths *found, const char *path) {
     }
     long count = add_directory(found, path);
     if (count < 0) {
-        fprintf(stderr, "poolscope %s: cannot read %s: %s\n", psc_prefix_name(), path, strerror(errno));
+        fprintf(stderr, "poolscope %s: cannot read %s: %s\n", psc_prefix_name(), psc_format_path(path).s,
+                strerror(errno));
     } else if (count == 0) {
-        fprintf(stderr, "poolscope %s: no trace (*.trace) in %s\n", psc_prefix_name(), path);
+        fprintf(stderr, "poolscope %s: no trace (*.trace) in %s\n", psc_prefix_name(), psc_format_path(path).s);
     }
     return count > 0;
 }

@@ -159,3 +159,9 @@ const char *psc_format_last_part(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
 }
+
+struct psc_path_text psc_format_path(const char *path) {
+    struct psc_path_text text;
+    psc_format_plain(text.s, sizeof(text.s), path);
+    return text;
+}

@@ -37,4 +37,10 @@ int psc_format_is_control(uint32_t character);
  * or \u{NNNN}. Cuts at `size` (with "..."). Returns `buffer`. */
 const char *psc_format_plain(char *buffer, size_t size, const char *text);
 
+/* A path for a message, made plain: those found in a directory are as little to be trusted as what the files hold. */
+struct psc_path_text {
+    char s[1024];
+};
+struct psc_path_text psc_format_path(const char *path);
+
 #endif

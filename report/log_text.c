@@ -49,9 +49,10 @@ static void write_end(const struct psc_log_figures *figures, FILE *out) {
 static bool complain(const struct psc_model *model, const char *error) {
     char *path = psc_log_path(model);
     if (error == NULL) {
-        fprintf(stderr, "poolscope report: %s has no event log: run the program with --events=on\n", model->path);
+        fprintf(stderr, "poolscope report: %s has no event log: run the program with --events=on\n",
+                psc_format_path(model->path).s);
     } else {
-        fprintf(stderr, "poolscope report: cannot open %s: %s\n", path, error);
+        fprintf(stderr, "poolscope report: cannot open %s: %s\n", psc_format_path(path).s, error);
     }
     free(path);
     return false;

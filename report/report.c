@@ -130,9 +130,10 @@ static int embed(const char *trace) {
     char *path = psc_symbol_file_path(trace);
     bool done = psc_symbol_file_write(model, path, &written);
     if (done) {
-        fprintf(stderr, "poolscope report: the names of %s addresses are in %s\n", psc_format_count(written).s, path);
+        fprintf(stderr, "poolscope report: the names of %s addresses are in %s\n", psc_format_count(written).s,
+                psc_format_path(path).s);
     } else {
-        fprintf(stderr, "poolscope report: cannot write %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "poolscope report: cannot write %s: %s\n", psc_format_path(path).s, strerror(errno));
     }
     free(path);
     psc_model_close(model);
@@ -208,7 +209,7 @@ static int write_answer(const struct request *request, struct psc_model *model, 
     } else {
         psc_summary_write(model, stdout, request->top);
         if (request->directory != NULL && status == DONE) {
-            fprintf(stdout, "\nThe page with the plots: %s/index.html\n", request->directory);
+            fprintf(stdout, "\nThe page with the plots: %s/index.html\n", psc_format_path(request->directory).s);
         }
     }
     return status;
@@ -219,7 +220,7 @@ static int report_one(const struct request *request, const char *path, const str
     const char *error;
     struct psc_model *model = psc_model_open(path, &error);
     if (model == NULL) {
-        fprintf(stderr, "poolscope report: cannot open %s: %s\n", path, error);
+        fprintf(stderr, "poolscope report: cannot open %s: %s\n", psc_format_path(path).s, error);
         return FAILED;
     }
     int status = write_answer(request, model, tree);
@@ -233,9 +234,10 @@ static void write_table(const struct request *request, const struct psc_tree *tr
     psc_tree_write(tree, request->top != 0 ? request->top : PSC_REPORT_PROCESSES, stdout);
     bool both = totals.most_pinned == totals.most_held;
     if (totals.most_pinned != NULL && !both) {
-        fprintf(stdout, "\nThe one that pins most: %s\n", totals.most_pinned->path);
+        fprintf(stdout, "\nThe one that pins most: %s\n", psc_format_path(totals.most_pinned->path).s);
     }
-    fprintf(stdout, "\nThe one that held most%s: %s\n", both ? ", and pins most" : "", totals.most_held->path);
+    fprintf(stdout, "\nThe one that held most%s: %s\n", both ? ", and pins most" : "",
+            psc_format_path(totals.most_held->path).s);
 }
 
 static int report_many(const struct request *request) {
@@ -245,7 +247,7 @@ static int report_many(const struct request *request) {
     if (largest != NULL) {
         if (request->events) {
             fprintf(stderr, "poolscope report: %zu traces; this is of the one that held most: %s\n", tree.count,
-                    largest->path);
+                    psc_format_path(largest->path).s);
         } else if (!request->json) {
             write_table(request, &tree);
         }

@@ -66,7 +66,7 @@ static void read_row(struct psc_tree *tree, const char *path) {
     struct psc_model *model = psc_model_open(path, &error);
     if (model == NULL) {
         psc_progress_clear();
-        fprintf(stderr, "poolscope %s: cannot open %s: %s\n", psc_prefix_name(), path, error);
+        fprintf(stderr, "poolscope %s: cannot open %s: %s\n", psc_prefix_name(), psc_format_path(path).s, error);
         tree->failed++;
         return;
     }
