@@ -25,17 +25,27 @@ static double variance_of(struct psc_load *load, const struct psc_wire_row *row)
     return (double)row->alloc_bytes * (double)row->alloc_bytes;
 }
 
-static void add_ages(const struct psc_wire_row *row, const struct psc_wire_places *places,
+/* How many blocks a count of ages stands for: more than one where so many were freed that they have been halved. */
+static double blocks_an_age(const struct psc_load *load, const struct psc_wire_row *row) {
+    double freed = (double)row->free_count / (load->samples != NULL ? PSC_SAMPLE_UNIT : 1), ages = 0;
+    for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
+        ages += row->ages[k];
+    }
+    return freed > UINT32_MAX && ages > 0 ? freed / ages : 1;
+}
+
+static void add_ages(const struct psc_wire_row *row, const struct psc_wire_places *places, double each,
                      struct psc_lifetime *lifetime) {
     for (unsigned k = 0; k < PSC_AGE_BUCKETS; k++) {
-        lifetime->freed[k].count += row->ages[k];
-        lifetime->freed[k].places += places[k].sum;
-        lifetime->freed[k].squares += places[k].squares;
+        lifetime->freed[k].count += each * row->ages[k];
+        lifetime->freed[k].places += k != 0 ? each * places[k].sum : 0;
+        lifetime->freed[k].squares += k != 0 ? each * places[k].squares : 0;
     }
 }
 
 /* Sums are taken modulo 2^64: a row whose blocks were freed elsewhere is "negative". */
-static void add_row(struct psc_load *load, const struct psc_wire_row *row, struct psc_site *site) {
+static void add_row(struct psc_load *load, const struct psc_wire_row *row, uint64_t temporary_count,
+                    struct psc_site *site) {
     uint64_t live_count = row->alloc_count - row->free_count;
     uint64_t live_bytes = row->alloc_bytes - row->free_bytes;
     uint32_t epoch = (uint32_t)load->header->counters.peak_epoch;
@@ -44,7 +54,7 @@ static void add_row(struct psc_load *load, const struct psc_wire_row *row, struc
     site->alloc_bytes += row->alloc_bytes;
     site->free_count += row->free_count;
     site->free_bytes += row->free_bytes;
-    site->temporary_count += row->temporary_count;
+    site->temporary_count += temporary_count;
     site->alloc_bytes_variance += variance_of(load, row);
     site->peak_live_count += changed_since ? row->at_peak_count : live_count;
     site->peak_live_bytes += changed_since ? row->at_peak_bytes : live_bytes;
@@ -54,16 +64,22 @@ static bool is_blank(const struct psc_wire_row *row) {
     return (row->alloc_count | row->free_count | row->alloc_bytes | row->free_bytes | row->peak_epoch) == 0;
 }
 
+static void add_row_of_book(struct psc_load *load, const struct psc_wire_book *book, uint32_t i, uint64_t offset) {
+    const struct psc_wire_row *row = &book->rows[i];
+    const struct psc_wire_places *places = book->places[i];
+    uint32_t id = site_of_row(load, (uint64_t)book->first_site + i, offset);
+    load->model->sites[id].id = id;
+    add_row(load, row, (uint64_t)places[0].sum << 32 | row->temporary_count, &load->model->sites[id]);
+    add_ages(row, places, blocks_an_age(load, row), &load->model->lifetimes[id]);
+}
+
 static void book_chunk(struct psc_load *load, const struct psc_load_chunk *chunk) {
     uint32_t bytes = psc_load_row_bytes(load, PSC_CHUNK_BOOKS);
     for (size_t at = 0; at + bytes <= chunk->got; at += bytes) {
         const struct psc_wire_book *book = (const void *)(chunk->bytes + at);
         for (uint32_t i = 0; book->used != 0 && i < PSC_BOOK_ROWS; i++) {
             if (!is_blank(&book->rows[i])) {
-                uint32_t id = site_of_row(load, (uint64_t)book->first_site + i, chunk->offset + at);
-                load->model->sites[id].id = id;
-                add_row(load, &book->rows[i], &load->model->sites[id]);
-                add_ages(&book->rows[i], book->places[i], &load->model->lifetimes[id]);
+                add_row_of_book(load, book, i, chunk->offset + at);
             }
         }
     }

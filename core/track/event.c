@@ -189,10 +189,24 @@ static double weight_of(uint64_t block_bytes) {
     return psc_sample_weight(block_bytes > 0 ? block_bytes : 1, psc_track.interval);
 }
 
+/* Before one of the counts overflows: what is told by them is in what proportion ages are. */
+static PSC_COLD void halve_ages(struct psc_wire_row *row, struct psc_wire_places *places) {
+    for (uint32_t k = 0; k < PSC_AGE_BUCKETS; k++) {
+        PSC_STORE(&row->ages[k], row->ages[k] / 2);
+        if (k != 0) {
+            PSC_STORE(&places[k].sum, places[k].sum / 2);
+            PSC_STORE(&places[k].squares, places[k].squares / 2);
+        }
+    }
+}
+
 /* The age is asked for once: other threads move the clock. `places` are those of the row. */
 PSC_INLINE void add_age(struct psc_wire_row *row, struct psc_wire_places *places, uint64_t age) {
     uint32_t bucket = psc_age_bucket(age);
     uint32_t *count = &row->ages[bucket];
+    if (PSC_UNLIKELY(*count == UINT32_MAX)) {
+        halve_ages(row, places);
+    }
     if (bucket != 0) {
         uint32_t place = psc_age_place(age);
         PSC_OWN_STEP(&places[bucket].sum, psc_age_round(place, *count));
@@ -210,6 +224,9 @@ static uint32_t round_weighted(double value, uint32_t count) {
 static void add_age_of_sample(struct psc_wire_row *row, struct psc_wire_places *places, uint64_t age, double weight) {
     uint32_t bucket = psc_age_bucket(age);
     double place = psc_age_place(age) / 0x1p32;
+    while (row->ages[bucket] > UINT32_MAX - 1 - weight) {
+        halve_ages(row, places);
+    }
     uint32_t count = row->ages[bucket];
     PSC_OWN_STEP(&places[bucket].sum, round_weighted(weight * place, count));
     PSC_OWN_STEP(&places[bucket].squares, round_weighted(weight * place * place, count));
@@ -388,6 +405,13 @@ PSC_NOINLINE void psc_track_alloc(uint64_t *tags, uint32_t index, uint32_t class
     psc_track_alloc_from(&start, tags, index, class_index, requested, block_bytes);
 }
 
+static PSC_COLD void carry_temporary(struct psc_track_thread *thread, uint32_t site) {
+    struct psc_wire_book *book = find_book(thread, site);
+    if (book != NULL) {
+        PSC_OWN_STEP(&book->places[site % PSC_BOOK_ROWS][0].sum, 1);
+    }
+}
+
 void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t block_bytes) {
     if (PSC_UNLIKELY(tags == NULL)) {
         count_unrecorded_free();
@@ -411,6 +435,9 @@ void psc_track_free(uint64_t *tags, uint32_t index, uint32_t class_index, size_t
         if (thread->last_tag == &tags[index]) {
             thread->last_tag = NULL;
             PSC_OWN_STEP(&row->temporary_count, 1);
+            if (PSC_UNLIKELY(row->temporary_count == 0)) {
+                carry_temporary(thread, psc_tag_site(tag));
+            }
         }
         if (PSC_UNLIKELY(thread->log != NULL)) {
             psc_track_log_free(thread->log, psc_track_address_of(tags, index, block_bytes));

@@ -237,13 +237,16 @@ struct psc_wire_row {
     uint64_t at_peak_bytes;
     uint64_t at_peak_count;
     uint32_t peak_epoch;
-    uint32_t temporary_count;       /* freed before the freeing thread's next allocation */
-    double alloc_bytes_variance;    /* IEEE 754; of a sampled trace, else 0: see core/wire/sample.h */
-    uint32_t ages[PSC_AGE_BUCKETS]; /* of blocks that were freed */
+    uint32_t temporary_count;    /* freed before the freeing thread's next allocation, modulo 2^32 */
+    double alloc_bytes_variance; /* IEEE 754; of a sampled trace, else 0: see core/wire/sample.h */
+    /* Of blocks that were freed. Before one of them would be too large, all of the row and the places of each are
+     * halved: from 2^32 freed blocks on they tell proportions. */
+    uint32_t ages[PSC_AGE_BUCKETS];
 };
 
 /* Of the places of a bucket's ages, rounded one by one: their sum and that of their squares. Divided by the number of the
- * ages they are the mean and the mean square. */
+ * ages they are the mean and the mean square. Bucket 0 has no places: in its `sum` stands how often the row's
+ * temporary_count came round to 0 again. */
 struct psc_wire_places {
     uint32_t sum;
     uint32_t squares;

@@ -578,6 +578,43 @@ START_TEST(four_threads_are_exact) {
 }
 END_TEST
 
+/* The first book of the trace, as its writer has it. */
+static struct psc_wire_book *first_book(const struct trace *trace) {
+    const char *book = row_of(trace, PSC_CHUNK_BOOKS, 0);
+    return psc_track_at((uint64_t)(book - trace->bytes));
+}
+
+static PSC_NOINLINE void make_and_drop(struct truth *truth) {
+    site_a(&pools[0], 0, 10, truth);
+    drop_block(&pools[0], 0, truth);
+}
+
+START_TEST(counts_of_32_bits_go_on) {
+    struct truth truth = {0};
+    struct psc_wire_book *book = NULL;
+    begin();
+    for (volatile int round = 0; round < 2; round++) { /* of one site: the loop must not be unrolled */
+        if (book != NULL) {
+            book->rows[PSC_SITE_FIRST].ages[0] = book->rows[PSC_SITE_FIRST].temporary_count = UINT32_MAX;
+            book->rows[PSC_SITE_FIRST].ages[5] = 1000;
+            book->places[PSC_SITE_FIRST][5] = (struct psc_wire_places){400, 300};
+        }
+        make_and_drop(&truth);
+        struct trace trace = read_trace_of(getpid());
+        book = first_book(&trace);
+    }
+    const struct psc_wire_row *row = &book->rows[PSC_SITE_FIRST];
+    const struct psc_wire_places *places = book->places[PSC_SITE_FIRST];
+    ck_assert_uint_eq(row->alloc_count, 2);
+    ck_assert_uint_eq(row->ages[0], UINT32_MAX / 2 + 1);
+    ck_assert_uint_eq(row->ages[5], 500);
+    ck_assert_uint_eq(places[5].sum, 200);
+    ck_assert_uint_eq(places[5].squares, 150);
+    ck_assert_uint_eq(row->temporary_count, 0);
+    ck_assert_uint_eq(places[0].sum, 1);
+}
+END_TEST
+
 START_TEST(ended_threads_are_taken_over) {
     struct worker worker = {0};
     begin();
@@ -1585,6 +1622,7 @@ static Suite *make_suite(void) {
     tcase_add_test(figures, ages_have_their_places);
     tcase_add_test(figures, peak_is_kept_by_site);
     tcase_add_test(figures, four_threads_are_exact);
+    tcase_add_test(figures, counts_of_32_bits_go_on);
     tcase_add_test(figures, ended_threads_are_taken_over);
     tcase_add_test(figures, events_after_a_threads_end_count);
     tcase_add_test(figures, one_site_per_stack);
