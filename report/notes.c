@@ -64,6 +64,16 @@ static void note_lost_events(struct psc_load *load) {
     }
 }
 
+#define AGES_UP_TO ((uint64_t)PSC_TAG_BIRTH_UNIT << PSC_TAG_BIRTH_BITS)
+
+static void note_clock_came_round(struct psc_load *load) {
+    if (load->clock_bytes > AGES_UP_TO) {
+        psc_load_note(
+            load, "Ages are known modulo %s of allocation, of which there were %s: what lived longer seems younger.",
+            psc_format_bytes(AGES_UP_TO).s, psc_format_bytes(load->clock_bytes).s);
+    }
+}
+
 /* ---- sampled traces ---------------------------------------------------------------------------------------------- */
 
 static void note_rough(struct psc_load *load) {
@@ -222,6 +232,7 @@ void psc_load_notes(struct psc_load *load) {
     note_nothing_recorded(load);
     note_stopped(load);
     note_lost_events(load);
+    note_clock_came_round(load);
     note_sampling(load);
     note_inherited(load);
     note_stacks(load);

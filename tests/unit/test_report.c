@@ -121,6 +121,15 @@ START_TEST(parts_of_a_pool) {
 }
 END_TEST
 
+static bool has_note(const struct psc_model *model, const char *part) {
+    for (size_t i = 0; i < model->note_count; i++) {
+        if (strstr(model->notes[i].text, part) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A block freed by another thread than its maker makes a row of one book "negative". */
 START_TEST(books_are_summed_over_threads) {
     struct psc_fake fake;
@@ -140,6 +149,30 @@ START_TEST(books_are_summed_over_threads) {
     ck_assert_uint_eq(model->sites[site].peak_live_bytes, 900);
     ck_assert_uint_eq(model->totals.peak_live_bytes, 1000);
     ck_assert_uint_eq(psc_fake_warnings(model), 0);
+    psc_model_close(model);
+    psc_fake_release(&fake);
+}
+END_TEST
+
+/* What outgrew 32 bits: ages were halved, temporary blocks have a carry. */
+START_TEST(books_of_many_events) {
+    struct psc_fake fake;
+    psc_fake_init(&fake, 40);
+    uint64_t stack[] = {0x1000};
+    uint32_t site = psc_fake_site(&fake, stack, 1, 0);
+    struct psc_wire_row *row = psc_fake_book(&fake, site);
+    *row = (struct psc_wire_row){.alloc_count = 10000000000, .free_count = 10000000000, .temporary_count = 5};
+    row->ages[0] = 3000000000;
+    row->ages[7] = 1000000000;
+    psc_fake_places(row, site)[0].sum = 2;
+    psc_fake_places(row, site)[7].sum = 400000000;
+    psc_fake_header(&fake)->counters.clock_bytes = (uint64_t)1 << 40;
+    struct psc_model *model = psc_fake_read(&fake);
+    ck_assert_uint_eq(model->sites[site].temporary_count, (UINT64_C(2) << 32) + 5);
+    ck_assert_double_eq_tol(model->lifetimes[site].freed[0].count, 7.5e9, 1);
+    ck_assert_double_eq_tol(model->lifetimes[site].freed[7].count, 2.5e9, 1);
+    ck_assert_double_eq_tol(model->lifetimes[site].freed[7].places, 1e9, 1);
+    ck_assert(has_note(model, "Ages are known modulo 256 GiB of allocation, of which there were 1.00 TiB"));
     psc_model_close(model);
     psc_fake_release(&fake);
 }
@@ -182,15 +215,6 @@ START_TEST(module_of_its_time) {
     psc_fake_release(&fake);
 }
 END_TEST
-
-static bool has_note(const struct psc_model *model, const char *part) {
-    for (size_t i = 0; i < model->note_count; i++) {
-        if (strstr(model->notes[i].text, part) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
 
 START_TEST(notes_say_what_is_missing) {
     struct psc_fake fake;
@@ -449,6 +473,7 @@ int main(void) {
     tcase_add_test(figures, keeper_is_blamed);
     tcase_add_test(figures, parts_of_a_pool);
     tcase_add_test(figures, books_are_summed_over_threads);
+    tcase_add_test(figures, books_of_many_events);
     tcase_add_test(figures, site_ids_count_over_chunks);
     tcase_add_test(figures, module_of_its_time);
     tcase_add_test(figures, notes_say_what_is_missing);
