@@ -1,7 +1,7 @@
 #!/bin/bash
 # Servers under load for a long time, recorded: memory and trace stay flat, and answers come as fast at the end as at the
 # beginning. SOAK_SECONDS (1200): of redis-server; a server with threads takes a quarter of that. SOAK_OUT: a directory for
-# the figures and plots.
+# the figures and plots. soak.sh [redis] [threads]: these alone.
 set -u
 . "$(dirname "$0")/../scripts/lib"
 for command in python3 redis-benchmark redis-cli gnuplot; do
@@ -157,26 +157,28 @@ load_redis() { # SERVER NUMBER
         return redis.call('dbsize')" 0
 }
 
-mkdir redis
-options=(--port 0 --save '' --appendonly no --daemonize no)
-LD_PRELOAD=$POOLSCOPE_SO POOLSCOPE=out=$scratch/redis redis-server "${options[@]}" --unixsocket "$PWD/recorded.sock" \
-    >redis.log 2>redis.err &
-server=$!
-redis-server "${options[@]}" --unixsocket "$PWD/plain.sock" >plain.log 2>&1 &
-other=$!
-for name in recorded plain; do
-    for _ in $(seq 200); do
-        redis-cli -s "$PWD/$name.sock" ping >/dev/null 2>&1 && break
-        sleep 0.05
+soak_redis() {
+    mkdir redis
+    options=(--port 0 --save '' --appendonly no --daemonize no)
+    LD_PRELOAD=$POOLSCOPE_SO POOLSCOPE=out=$scratch/redis redis-server "${options[@]}" --unixsocket "$PWD/recorded.sock" \
+        >redis.log 2>redis.err &
+    server=$!
+    redis-server "${options[@]}" --unixsocket "$PWD/plain.sock" >plain.log 2>&1 &
+    other=$!
+    for name in recorded plain; do
+        for _ in $(seq 200); do
+            redis-cli -s "$PWD/$name.sock" ping >/dev/null 2>&1 && break
+            sleep 0.05
+        done
     done
-done
-watch redis $server $other
-rounds redis "$seconds" load_redis
-redis-cli -s "$PWD/recorded.sock" shutdown nosave
-wait $server || fail "redis-server: status $?"
-grep '^poolscope: ' redis.err && fail 'redis-server: the library said something'
-kill $other
-finish redis
+    watch redis $server $other
+    rounds redis "$seconds" load_redis
+    redis-cli -s "$PWD/recorded.sock" shutdown nosave
+    wait $server || fail "redis-server: status $?"
+    grep '^poolscope: ' redis.err && fail 'redis-server: the library said something'
+    kill $other
+    finish redis
+}
 
 # ---- a server with a thread for each connection ------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ port, seed = sys.argv[1:]
 
 def ask(number):
     draw = random.Random(f"{seed} {number}")
-    for _ in range(25):
+    for _ in range(4):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{draw.randrange(300)}", timeout=60) as answer:
             assert answer.status == 200 and answer.read()[:1] == b"["
 
@@ -225,25 +227,31 @@ load_threads() { # SERVER NUMBER
     python3 client.py "$(cat "$1.port")" "$2"
 }
 
-mkdir threads
-python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))') # not a launcher script
-export PYTHONMALLOC=malloc
-(trap - INT; exec env LD_PRELOAD="$POOLSCOPE_SO" POOLSCOPE="out=$scratch/threads,depth=32" \
-    "$python" -c 'import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[:] = sys.argv[1:]
+soak_threads() {
+    mkdir threads
+    python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))') # not a launcher script
+    export PYTHONMALLOC=malloc
+    (trap - INT; exec env LD_PRELOAD="$POOLSCOPE_SO" POOLSCOPE="out=$scratch/threads,depth=32" \
+        "$python" -c 'import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[:] = sys.argv[1:]
 exec(open("server.py").read())' server.py recorded.port) 2>threads.err &
-server=$!
-"$python" server.py plain.port 2>/dev/null &
-other=$!
-unset PYTHONMALLOC
-for _ in $(seq 200); do
-    [ -s recorded.port ] && [ -s plain.port ] && break
-    sleep 0.05
+    server=$!
+    "$python" server.py plain.port 2>/dev/null &
+    other=$!
+    unset PYTHONMALLOC
+    for _ in $(seq 200); do
+        [ -s recorded.port ] && [ -s plain.port ] && break
+        sleep 0.05
+    done
+    watch threads $server $other
+    rounds threads $((seconds / 4)) load_threads
+    kill -INT $server
+    wait $server || fail "server with threads: status $?"
+    grep '^poolscope: ' threads.err && fail 'server with threads: the library said something'
+    kill $other
+    finish threads
+}
+
+for which in ${*:-redis threads}; do
+    soak_$which
 done
-watch threads $server $other
-rounds threads $((seconds / 4)) load_threads
-kill -INT $server
-wait $server || fail "server with threads: status $?"
-grep '^poolscope: ' threads.err && fail 'server with threads: the library said something'
-kill $other
-finish threads
 exit $bad
