@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/compiler.h"
+#include "report/lifetime.h"
 #include "report/report.h"
 #include "report/tree.h"
 #include "tests/unit/support_model.h"
