@@ -29,9 +29,41 @@ for case in exit:mode=exact _exit:mode=sample fork:mode=exact,events=on; do
 done
 
 # -- a limit on address space that the program sets itself
-for mode in mode=exact,events=on mode=sample; do
-    rm -f traces/*
-    under "$mode,$here" "$VICTIMS/limits" as 300 >out 2>err || fail "a limit set by the program ($mode): $(head -n 5 err)"
-    readable "a limit set by the program ($mode)"
+rm -f traces/*
+under "events=on,$here" "$VICTIMS/limits" as 300 >out 2>err || fail "a limit set by the program: $(head -n 5 err)"
+readable 'a limit set by the program'
+
+# -- hindered HOW FILE: while it runs, and then a child of it
+for how in file_size no_descriptors mappings; do
+    rm -rf traces/*
+    same "hindered_$how" "events=on,$here" "$VICTIMS/hindered" $how none
+    readable "hindered $how"
 done
+if [ "$(id -u)" -eq 0 ]; then
+    mkdir root
+    for how in root user; do
+        rm -rf traces/*
+        same "hindered_$how" "events=on,$here" "$VICTIMS/hindered" $how root
+        readable "hindered $how"
+    done
+fi
+mkdir place
+under "events=on,out=$scratch/place" "$VICTIMS/hindered" removed place >out 2>err || fail "a directory removed: $(cat err)"
+[ -s err ] && fail "a directory removed: told $(cat err)"
+rm -rf traces && mv moved traces
+readable 'a directory removed'
+
+# -- the program's own file on each of our descriptors, and on stderr's, when recording stops for want of room
+for how in descriptors closed; do
+    rm -rf traces/* file
+    (ulimit -f 400; under "events=on,$here" "$VICTIMS/hindered" $how file >out 2>err) || fail "hindered $how: $(cat err)"
+    [ "$(cat file)" = own ] || fail "hindered $how: the program's file has $(head -c 200 file)"
+    readable "hindered $how"
+    grep -q 'Recording stopped' report.txt || fail "hindered $how: recording did not stop: the test tests nothing"
+done
+
+# -- stderr is a pipe that nobody reads: what is said there must not end the program
+(ulimit -f 400
+ { under "$here" "$VICTIMS/hindered" none none >out; echo $? >status; } 2> >(exec true))
+[ "$(cat status)" = 0 ] || fail "stderr that nobody reads: status $(cat status)"
 exit $bad

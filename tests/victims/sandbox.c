@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     }
     sem_post(&go);
     sem_wait(&done);
-    for (size_t bytes = 500; bytes < 4000; bytes += 700) {
+    for (size_t bytes = 500; bytes < 4000; bytes += 1500) {
         grow_and_shrink(bytes);
         free(realloc(malloc(3000000), 9000000));
     }
