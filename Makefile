@@ -154,10 +154,18 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 	    $(CHECK_LIBS) $(UNIT_LIBS) $(REPORT_LIBS)
 
 $(B)/unit/test_top: $(filter-out %/top.o %/top_screen.o,$(call objects,tools/top*.c))
+$(B)/unit/test_stress: $(B)/obj/guest.o
 $(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
 # Between core and libc the test puts functions of its own, which fail when it says so.
 INJECTED := mmap munmap mremap mprotect madvise mincore open read pread readlink fstat fchmod ftruncate fallocate
 $(B)/unit/test_inject: UNIT_LIBS = $(INJECTED:%=-Wl,--wrap=%)
+
+# The preload under names of its own, for tests that have another malloc: see tests/unit/support_guest.h.
+GUEST_NAMES := $(shell sed -n 's/^ *\([a-zA-Z0-9_]*\);$$/\1/p' preload/libpoolscope.map) dlsym getauxval
+$(B)/obj/guest.o: $(PRELOAD_OBJ) preload/libpoolscope.map Makefile
+	$(call say,LD,$@)
+	$(Q)$(LD) -r -o $@ $(PRELOAD_OBJ)
+	$(Q)objcopy $(foreach name,$(GUEST_NAMES),--redefine-sym $(name)=psc_guest_$(name)) $@
 
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 	$(call say,LD,$@)

@@ -23,6 +23,11 @@
 #else
 #define CAN_FORK 1
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define CAN_BE_SHORT 0 /* so would the runtime be */
+#else
+#define CAN_BE_SHORT 1
+#endif
 
 void free_sized(void *p, size_t bytes) __attribute__((weak)); /* not yet in every libc */
 void free_aligned_sized(void *p, size_t alignment, size_t bytes) __attribute__((weak));
@@ -49,9 +54,11 @@ struct block {
     CALL(calloc)                                                                                                       \
     CALL(realloc)                                                                                                      \
     CALL(reallocarray)                                                                                                 \
-    CALL(posix_memalign) CALL(aligned_alloc) CALL(memalign) CALL(valloc) CALL(pvalloc) CALL(free) CALL(free_sized)     \
-        CALL(free_aligned_sized) CALL(malloc_usable_size) CALL(malloc_trim) CALL(mallinfo2) CALL(mallopt)              \
-            CALL(refused) CALL(no_memory) CALL(pthread_create) CALL(fork)
+    CALL(posix_memalign)                                                                                               \
+    CALL(aligned_alloc)                                                                                                \
+    CALL(memalign) CALL(valloc) CALL(pvalloc) CALL(free) CALL(free_sized) CALL(free_aligned_sized)                     \
+        CALL(malloc_usable_size) CALL(malloc_trim) CALL(mallinfo2) CALL(mallopt) CALL(refused) CALL(no_memory)         \
+            CALL(pthread_create) CALL(fork)
 #define CALL_ENUM(name) CALL_##name,
 #define CALL_NAME(name) #name,
 enum call { CALLS(CALL_ENUM) CALL_COUNT };
@@ -79,7 +86,7 @@ static struct block *mailboxes[MAILBOXES]; /* atomic */
 static uint64_t deadline_ns, seed;
 static pthread_key_t key;
 
-static _Noreturn void fail(const char *what, const struct block *block, size_t at) {
+static _Noreturn void broken(const char *what, const struct block *block, size_t at) {
     dprintf(2, "stress: pid %d, seed %llu: %s: block %p of %zu bytes, usable %zu, aligned to %zu; at %zu\n", getpid(),
             (unsigned long long)seed, what, (void *)block->p, block->asked, block->usable, block->alignment, at);
     abort();
@@ -87,7 +94,7 @@ static _Noreturn void fail(const char *what, const struct block *block, size_t a
 
 static void need(bool holds, const char *what, const struct block *block) {
     if (__builtin_expect(!holds, 0)) {
-        fail(what, block, 0);
+        broken(what, block, 0);
     }
 }
 
@@ -136,11 +143,11 @@ static void verify_at(const struct block *block, const void *p, size_t bytes) {
     size_t count_of = bytes / sizeof *words;
     for (size_t i = 0; i < count_of; i = next_word(i)) {
         if (words[i] != block->pattern + i) {
-            fail("contents changed", block, i * sizeof *words);
+            broken("contents changed", block, i * sizeof *words);
         }
     }
     if (count_of > 0 && count_of == words_of(block) && words[count_of - 1] != block->pattern + count_of - 1) {
-        fail("contents changed at the end", block, bytes);
+        broken("contents changed at the end", block, bytes);
     }
 }
 
@@ -326,15 +333,15 @@ static void resize(struct player *player, struct block *block) {
 }
 
 static void refuse(struct player *player, struct block *block) {
-    size_t absurd = draw_absurd(player);
-    void *p = block->p; /* NULL or not */
+    volatile size_t absurd = draw_absurd(player), half = SIZE_MAX / 2; /* compilers warn of such sizes */
+    void *p = block->p;                                                /* NULL or not */
     count(player, CALL_refused);
     errno = 0;
     switch (draw(player, 6)) {
     case 0: p = malloc(absurd); break;
     case 1: p = calloc(absurd, 2 + draw(player, 1000)); break;
     case 2: p = realloc(block->p, absurd); break;
-    case 3: p = reallocarray(block->p, SIZE_MAX / 2, 3 + draw(player, 100)); break;
+    case 3: p = reallocarray(block->p, half, 3 + draw(player, 100)); break;
     case 4: p = aligned_alloc((size_t)1 << draw(player, 30), absurd); break;
     default: p = draw(player, 2) == 0 ? valloc(absurd) : pvalloc(absurd); break;
     }
@@ -508,7 +515,7 @@ static size_t address_space(void) {
  * leaves alone. Every second one is short of memory. */
 static _Noreturn void be_child(struct worker *worker) {
     struct player *player = &worker->player, *lent = &worker->lent;
-    if (draw(player, 2) == 0) {
+    if (CAN_BE_SHORT && draw(player, 2) == 0) {
         struct rlimit limit = {.rlim_cur = address_space() + (16 << 20), .rlim_max = RLIM_INFINITY};
         player->may_fail = setrlimit(RLIMIT_AS, &limit) == 0;
     }
@@ -541,7 +548,7 @@ static void fork_child(struct worker *worker) {
     int status = -1;
     need(pid > 0 && waitpid(pid, &status, 0) == pid, "fork", &none);
     if (status != 0) {
-        fail("a child failed (at: its status)", &none, (size_t)status);
+        broken("a child failed (at: its status)", &none, (size_t)status);
     }
 }
 
