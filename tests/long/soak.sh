@@ -67,9 +67,11 @@ for key in "rss_kib", "trace_kib", "plain_rss_kib":
 with open(name + "-rounds.csv") as stream:
     rounds = list(csv.DictReader(stream))
 ratios = [float(row["recorded"]) / float(row["plain"]) for row in rounds]
-assert len(ratios) >= 4, "too few rounds"
-medians = quarters(ratios, float)
-judge(f"time of a round, recorded / plain ({len(rounds)} rounds)", medians, medians[1] * 1.5, max(ratios))
+if len(ratios) < 12:
+    print(f"{name}: {len(ratios)} rounds are too few to tell whether it slows down")
+else:
+    medians = quarters(ratios, float)
+    judge(f"time of a round, recorded / plain ({len(ratios)} rounds)", medians, medians[1] * 1.5, max(ratios))
 
 facts = json.load(open(name + ".json"))
 t, f, snapshots = facts["totals"], facts["fragmentation"], facts["snapshots"]
