@@ -34,7 +34,7 @@ static struct sock_filter filter[] = {
     ALLOW(SYS_write),
     ALLOW(SYS_exit),
     ALLOW(SYS_exit_group),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 4),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 5),
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
     ALLOW(MADV_DONTNEED),
     ALLOW(MADV_FREE),
