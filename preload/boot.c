@@ -218,7 +218,6 @@ static uint32_t begin_recording(void) {
 }
 
 static void boot(void) {
-    psc_say_begin();
     read_options();
     set_up_heap();
     uint32_t state = begin_recording();
@@ -282,7 +281,6 @@ static void start_passive(void) {
     }
     psc_lock_take(&boot_lock);
     if (PSC_LOAD(&psc_preload_state) == PSC_PRELOAD_NEW) {
-        psc_say_begin();
         read_options();
         PSC_STORE(&psc_preload_state, PSC_PRELOAD_PLAIN);
         if (options.mode != PSC_MODE_OFF) {

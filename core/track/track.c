@@ -130,6 +130,7 @@ static void say_no_trace(int error) {
 }
 
 static void keep_options(const struct psc_options *options) {
+    psc_say_begin();
     psc_track.depth = options->depth < PSC_TRACK_FRAMES_MAX ? options->depth : PSC_TRACK_FRAMES_MAX;
     psc_track.interval = options->mode == PSC_MODE_SAMPLE ? options->interval : 0;
     psc_track.snapshots = options->snapshots;

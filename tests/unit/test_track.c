@@ -1334,8 +1334,8 @@ static void check_stopped(enum psc_stop_reason reason, struct truth *truth) {
 START_TEST(file_size_limit_stops_recording) {
     struct truth truth = {0};
     limit_files((rlim_t)5 << 20);
+    hear(); /* before: what concerns the trace alone is said only where stderr was at the start */
     begin();
-    hear();
     check_stopped(PSC_STOP_SPAN, &truth);
     struct trace trace = read_trace_of(getpid());
     ck_assert_uint_eq(trace.size, (size_t)5 << 20);
@@ -1366,8 +1366,8 @@ START_TEST(full_disk_stops_recording) {
     if (!mount_small("size=3m")) {
         return;
     }
+    hear(); /* before: what concerns the trace alone is said only where stderr was at the start */
     begin();
-    hear();
     check_stopped(PSC_STOP_DISK, &truth);
 }
 END_TEST
