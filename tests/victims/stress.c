@@ -56,9 +56,9 @@ struct block {
     CALL(reallocarray)                                                                                                 \
     CALL(posix_memalign)                                                                                               \
     CALL(aligned_alloc)                                                                                                \
-    CALL(memalign) CALL(valloc) CALL(pvalloc) CALL(free) CALL(free_sized) CALL(free_aligned_sized)                     \
-        CALL(malloc_usable_size) CALL(malloc_trim) CALL(mallinfo2) CALL(mallopt) CALL(refused) CALL(no_memory)         \
-            CALL(pthread_create) CALL(fork)
+    CALL(memalign)                                                                                                     \
+    CALL(valloc) CALL(pvalloc) CALL(free) CALL(free_sized) CALL(free_aligned_sized) CALL(malloc_usable_size)           \
+        CALL(malloc_trim) CALL(mallinfo2) CALL(mallopt) CALL(refused) CALL(no_memory) CALL(pthread_create) CALL(fork)
 #define CALL_ENUM(name) CALL_##name,
 #define CALL_NAME(name) #name,
 enum call { CALLS(CALL_ENUM) CALL_COUNT };
@@ -366,8 +366,10 @@ static void ask_the_heap(struct player *player) {
         need(mallopt(M_TRIM_THRESHOLD, 128 << 10) == 1, "mallopt", &none);
         break;
     default:
+#if !defined(__SANITIZE_THREAD__) /* it reads without locks what others write */
         count(player, CALL_mallinfo2);
         need(mallinfo2().fordblks < (size_t)1 << 46, "mallinfo2", &none);
+#endif
         break;
     }
 }
