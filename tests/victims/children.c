@@ -108,6 +108,18 @@ static int in_shared_memory(void *unused) {
     _exit(1);
 }
 
+/* The first word of thread-local storage is its own address, and is zero here. */
+static int without_storage(void *unused) {
+    (void)unused;
+    _exit(5);
+}
+
+static void make_without_storage(char *stack) {
+    static char storage[4096] __attribute__((aligned(64)));
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | SIGCHLD;
+    expect_status(clone(without_storage, stack, flags, NULL, NULL, storage + sizeof storage / 2, NULL), 5 << 8);
+}
+
 static void make_shared(void) {
     static char stack[STACK_BYTES] __attribute__((aligned(16)));
     for (int i = 0; i < 20; i++) {
@@ -118,6 +130,7 @@ static void make_shared(void) {
         }
         expect_status(pid, i << 8);
     }
+    make_without_storage(stack + sizeof stack);
 }
 
 static void make_spawned(void) {
