@@ -2,14 +2,17 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "report/array.h"
+#include "report/file.h"
 #include "report/format.h"
 #include "report/prefix.h"
 
@@ -44,6 +47,17 @@ static bool is_trace(const char *path, const char *name) {
     return fnmatch("*.trace", name, FNM_PERIOD) == 0 && lstat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+/* A process that was killed while it made its trace leaves a file without a header. */
+static bool has_begun(const char *path) {
+    uint64_t magic = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    bool begun = fd < 0 || (psc_file_read(fd, &magic, sizeof(magic), 0) > 0 && magic != 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return begun; /* what cannot be opened is told of when it is read */
+}
+
 /* Adds the traces of a directory. Returns how many; -1 if it cannot be read (errno). */
 static long add_directory(struct psc_paths *found, const char *directory) {
     DIR *stream = opendir(directory);
@@ -53,8 +67,10 @@ static long add_directory(struct psc_paths *found, const char *directory) {
     size_t before = found->count;
     for (struct dirent *entry = readdir(stream); entry != NULL; entry = readdir(stream)) {
         char *path = join(directory, entry->d_name);
-        if (is_trace(path, entry->d_name)) {
+        if (is_trace(path, entry->d_name) && has_begun(path)) {
             add(found, path);
+        } else if (is_trace(path, entry->d_name)) {
+            found->empty++;
         }
         free(path);
     }
@@ -71,7 +87,12 @@ bool psc_find_add(struct psc_paths *found, const char *path) {
         add(found, path); /* what is wrong with it is said when it is opened */
         return true;
     }
+    size_t empty = found->empty;
     long count = add_directory(found, path);
+    if (found->empty > empty) {
+        fprintf(stderr, "poolscope %s: left out of %s: %zu without contents, whose processes ended as they began\n",
+                psc_prefix_name(), psc_format_path(path).s, found->empty - empty);
+    }
     if (count < 0) {
         fprintf(stderr, "poolscope %s: cannot read %s: %s\n", psc_prefix_name(), psc_format_path(path).s,
                 strerror(errno));
@@ -93,7 +114,7 @@ static bool take_candidate(struct psc_paths *traces, const char *name, struct ti
     }
     if (S_ISDIR(status.st_mode)) {
         add_directory(traces, name);
-    } else if (is_trace(name, name)) {
+    } else if (is_trace(name, name) && has_begun(name)) {
         add(traces, name);
     }
     *newest = (struct timespec){0};

@@ -72,4 +72,12 @@ grep -qE '^poolscope report: cannot open run/junk.trace: Not a trace' err || fai
 wait $guest 2>/dev/null
 reports 1 run
 [ "$(head -n 1 out)" = '19 processes; 1 more trace could not be read' ] || fail "the text begins: $(head -n 1 out)"
+
+# -- processes that were killed while their traces began
+rm run/junk.trace
+truncate -s 4G run/begun.trace
+: >run/opened.trace
+reports 0 run
+[ "$(head -n 1 out)" = '19 processes' ] || fail "traces without contents are counted: $(head -n 1 out)"
+grep -qE '^poolscope report: left out of run: 2 without contents' err || fail "nothing is said of them: $(cat err)"
 exit $bad
