@@ -333,7 +333,7 @@ static Suite *suite(void) {
     tcase_add_test_raise_signal(found, a_late_second_free_is_found, SIGABRT);
     tcase_add_test_raise_signal(found, a_second_free_is_found_whatever_was_written_there, SIGABRT);
     tcase_add_test(found, any_byte_behind_a_block_is_found);
-#if !defined(__SANITIZE_ADDRESS__) /* which takes SIGSEGV for itself */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which take SIGSEGV for themselves */
     tcase_add_loop_test_raise_signal(found, a_byte_behind_whole_pages_cannot_be_touched, SIGSEGV, 0, PAGED);
     tcase_add_loop_test_raise_signal(found, a_byte_before_a_large_block_cannot_be_touched, SIGSEGV, 0, PAGED);
     tcase_add_loop_test_raise_signal(found, a_large_block_that_grew_or_shrank_has_guards, SIGSEGV, 0, 2);
