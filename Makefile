@@ -154,7 +154,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIBREPORT) $(LIBCORE)
 	    $(CHECK_LIBS) $(UNIT_LIBS) $(REPORT_LIBS)
 
 $(B)/unit/test_top: $(filter-out %/top.o %/top_screen.o,$(call objects,tools/top*.c))
-$(B)/unit/test_stress: $(B)/obj/guest.o
+$(B)/unit/test_stress: $(B)/obj/guest.o $(B)/obj/guest_stress.o
+$(B)/obj/guest_stress.o: tests/victims/stress.c tests/unit/support_guest.h $(B)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) $(PSC_CFLAGS) -DPSC_GUEST_CALLS -include tests/unit/support_guest.h -Dmain=psc_guest_stress -c -o $@ $<
 $(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
 # Between core and libc the test puts functions of its own, which fail when it says so.
 INJECTED := mmap munmap mremap mprotect madvise mincore open read pread readlink fstat fchmod ftruncate fallocate

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/lock.h"
 #include "core/base/option.h"
 #include "core/base/os.h"
+#include "core/base/random.h"
 #include "core/base/say.h"
 #include "core/heap/misuse.h"
 #include "preload/record.h"
@@ -91,6 +93,7 @@ static void after_fork_in_parent(void) {
     }
     psc_track_fork_parent();
     psc_heap_fork_parent();
+    PSC_STORE(&psc_locks_held, 0); /* there were none when it began, whatever a handler did meanwhile */
 }
 
 static void after_fork_in_child(void) {
@@ -174,9 +177,18 @@ static void draw_secret(uint64_t secret[2]) {
     }
 }
 
+/* Of the kernel's 16 bytes libc makes what guards its stacks and pointers: what blocks show must not lead back to them. */
+static void draw_secret_of_heap(uint64_t secret[2]) {
+    if (syscall(SYS_getrandom, secret, 2 * sizeof *secret, GRND_NONBLOCK) != (long)(2 * sizeof *secret)) {
+        draw_secret(secret);
+        secret[0] = psc_random_seed(secret[0], secret[1]);
+        secret[1] = psc_random_seed(secret[0], psc_os_monotonic_ns());
+    }
+}
+
 static void harden_heap(void) {
     uint64_t secret[2];
-    draw_secret(secret);
+    draw_secret_of_heap(secret);
     psc_heap_secure(secret, psc_os_mappings_limit() / GUARDS_SHARE);
 }
 

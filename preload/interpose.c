@@ -99,8 +99,9 @@ static void *fail(int error) {
 }
 
 static void *resize_or_copy_block(void *p, size_t bytes) {
+    struct psc_block block;
     size_t old_bytes = psc_heap_usable(p);
-    if (PSC_UNLIKELY(old_bytes == 0)) { /* no block, and that is ignored */
+    if (PSC_UNLIKELY(old_bytes == 0 && !psc_heap_block(p, &block))) { /* no block, and that is ignored */
         return fail(EINVAL);
     }
     void *resized = resize(p, bytes);

@@ -27,7 +27,7 @@ static uint32_t wire_class(uint32_t class_index) {
 /* NULL: the pool has none in this epoch. */
 PSC_INLINE uint64_t *tags_of(struct psc_note *note, uint32_t epoch) {
     struct psc_tags *tags = tags_in(note);
-    return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? tags->tags : NULL;
+    return PSC_LOAD_ACQUIRE(&tags->epoch) == epoch ? PSC_LOAD(&tags->tags) : NULL;
 }
 
 static void attach(const void *p, const struct psc_block *block) {

@@ -52,9 +52,9 @@ static void note_lost_events(struct psc_load *load) {
                       psc_format_count(totals->unrecorded_frees).s);
     }
     if (totals->misuse_count != 0) {
-        psc_load_note(load, "The program misused the heap %s %s, which was refused: see MISUSE in poolscope(1).",
-                      psc_format_count(totals->misuse_count).s,
-                      psc_format_plural(totals->misuse_count, "time", "times"));
+        psc_load_note(
+            load, "The program misused the heap %s %s, which was ignored or mended: see MISUSE in poolscope(1).",
+            psc_format_count(totals->misuse_count).s, psc_format_plural(totals->misuse_count, "time", "times"));
     }
     if (totals->unrecorded_blocks != 0) {
         psc_load_note(load,

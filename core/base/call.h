@@ -4,6 +4,7 @@
 #define PSC_CORE_BASE_CALL_H
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
@@ -42,6 +43,11 @@ static inline int psc_call_fallocate(int fd, off_t offset, off_t bytes) {
 
 static inline int psc_call_nanosleep(const struct timespec *time) {
     return (int)syscall(SYS_nanosleep, time, NULL);
+}
+
+/* One of these that is blocked and pending is taken back, if there is one. */
+static inline void psc_call_take_signal(const sigset_t *signals) {
+    syscall(SYS_rt_sigtimedwait, signals, NULL, &(struct timespec){.tv_sec = 0}, _NSIG / 8);
 }
 
 #endif

@@ -335,12 +335,26 @@ void *psc_os_create_mapped(const char *path, size_t bytes, void *at) {
     return p;
 }
 
+/* Where the file system cannot allocate: what is a hole is written to, and what is not stays as it is. */
+static int write_zeroes(int fd, off_t offset, off_t bytes) {
+    for (off_t at = offset; at < offset + bytes; at += PSC_PAGE_BYTES) {
+        char byte = 0;
+        if (psc_call_pread(fd, &byte, 1, at) < 0 || (byte == 0 && psc_call_pwrite(fd, &byte, 1, at) != 1)) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 static int back_by_descriptor(const char *path, size_t offset, size_t bytes) {
     int fd = psc_call_open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return errno;
     }
-    int error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    int error = psc_call_fallocate(fd, (off_t)offset, (off_t)bytes) == 0 ? 0 : errno;
+    if (error == EOPNOTSUPP) {
+        error = write_zeroes(fd, (off_t)offset, (off_t)bytes);
+    }
     psc_call_close(fd);
     return error;
 }

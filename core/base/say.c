@@ -157,7 +157,7 @@ static void write_quietly(const char *text, size_t length) {
     int raised = error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
     if (raised != 0 && sigismember(&pending, raised) == 0) {
         sigdelset(&ours, raised == SIGPIPE ? SIGXFSZ : SIGPIPE);
-        sigtimedwait(&ours, NULL, &(struct timespec){.tv_sec = 0});
+        psc_call_take_signal(&ours);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

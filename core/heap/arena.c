@@ -217,7 +217,7 @@ static struct psc_arena *find_arena(uint32_t slots, uint32_t *first) {
 /* The slot's pages went back, or a pool takes them over. */
 static void forget_cached(struct psc_arena *arena, uint32_t slot) {
     clear_bit(arena->cached, slot);
-    arena->cached_pages -= arena->touched[slot];
+    PSC_OWN_ADD(&arena->cached_pages, -(uint32_t)arena->touched[slot]);
     arenas.cached_pages -= arena->touched[slot];
 }
 
@@ -435,7 +435,7 @@ static void remember_pages(struct psc_arena *arena, uint32_t slot, uint32_t page
     }
     if (arena->touched[slot] > 0) {
         set_bit(arena->cached, slot);
-        arena->cached_pages += arena->touched[slot];
+        PSC_OWN_ADD(&arena->cached_pages, arena->touched[slot]);
         arenas.cached_pages += arena->touched[slot];
     }
 }
@@ -463,10 +463,10 @@ static void mark_free(struct psc_arena *arena, const struct psc_pool *pool, uint
  * are: see the invariants. */
 static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint32_t slots, struct psc_heap *owner) {
     struct psc_pool *pool = &arena->pools[first];
-    pool->base = arena->base + (size_t)first * PSC_SLOT_BYTES;
-    pool->slots = (uint8_t)slots;
-    pool->order = arena->index * PSC_SLOTS + first;
-    pool->state = PSC_POOL_NONE;
+    PSC_STORE(&pool->base, arena->base + (size_t)first * PSC_SLOT_BYTES);
+    PSC_STORE(&pool->slots, (uint8_t)slots);
+    PSC_STORE(&pool->order, arena->index * PSC_SLOTS + first);
+    PSC_STORE(&pool->state, PSC_POOL_NONE);
     pool->group = (uint8_t)owner->group;
     psc_pool_set_owner(pool, owner);
     mark_pooled(arena, first, slots);
@@ -475,10 +475,10 @@ static struct psc_pool *begin_pool(struct psc_arena *arena, uint32_t first, uint
 }
 
 static void set_blocks(struct psc_pool *pool, uint32_t class_index, uint32_t block_bytes, uint32_t capacity) {
-    pool->class_index = (uint8_t)class_index;
-    pool->block_bytes = block_bytes;
+    PSC_STORE(&pool->class_index, (uint8_t)class_index);
+    PSC_STORE(&pool->block_bytes, block_bytes);
     pool->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_bytes - 1) / block_bytes);
-    pool->capacity = (uint16_t)capacity;
+    PSC_STORE(&pool->capacity, (uint16_t)capacity);
 }
 
 /* Pools do not all begin at the same place within their slot, for then their first blocks, which are used most, would
@@ -565,7 +565,7 @@ struct psc_pool *psc_arena_make_pool(uint32_t class_index, struct psc_heap *owne
     struct psc_pool *pool = take_slots(slots, owner);
     if (pool != NULL) {
         uint32_t colour = colour_of(pool, block_bytes);
-        pool->base += colour;
+        PSC_STORE(&pool->base, pool->base + colour);
         set_blocks(pool, class_index, block_bytes, (slots * PSC_SLOT_BYTES - colour) / block_bytes);
         clear_bits(psc_radix_arena(pool->base), pool);
         psc_pool_count_stale(pool);
@@ -622,7 +622,7 @@ static bool extend_span(struct psc_arena *arena, struct psc_pool *span, uint32_t
     for (uint32_t slot = first + span->slots; slot < first + slots; slot++) {
         point_to(arena, slot, span);
     }
-    span->slots = (uint8_t)slots;
+    PSC_STORE(&span->slots, (uint8_t)slots);
     tell(arena);
     return true;
 }
@@ -648,7 +648,8 @@ static void forget_note(struct psc_note *note) {
     if (psc_hooks.pool_retired != NULL) {
         psc_hooks.pool_retired(note);
     }
-    *note = (struct psc_note){{0, 0}};
+    PSC_STORE(&note->words[0], 0);
+    PSC_STORE(&note->words[1], 0);
 }
 
 /* A pool from before the heap was hardened: what it leaves to others is to read as zero. */
@@ -667,7 +668,7 @@ void psc_arena_retire_pool(struct psc_pool *pool) {
     }
     if (pool->noted) {
         forget_note(&arena->notes[pool->order % PSC_SLOTS]);
-        pool->noted = 0;
+        PSC_STORE(&pool->noted, 0);
     }
     uint64_t now = psc_os_monotonic_ms();
     psc_lock_take(&psc_arena_lock);
@@ -675,7 +676,7 @@ void psc_arena_retire_pool(struct psc_pool *pool) {
     PSC_STORE(&pool->carved_bytes, 0);
     PSC_STORE(&pool->carved, 0);
     psc_pool_set_owner(pool, NULL);
-    pool->state = PSC_POOL_NONE;
+    PSC_STORE(&pool->state, PSC_POOL_NONE);
     clear_bit(arena->heads, pool->order % PSC_SLOTS);
     purge_when_due(now);
     tell(arena);

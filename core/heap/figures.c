@@ -64,7 +64,7 @@ struct measuring {
 static void add_span(const struct psc_pool *span, struct psc_heap_figures *figures) {
     uint64_t stale = (uint64_t)PSC_LOAD(&span->stale_pages) * PSC_PAGE_BYTES;
     figures->large_blocks++;
-    figures->large_bytes += span->block_bytes;
+    figures->large_bytes += PSC_LOAD(&span->block_bytes);
     figures->stale_bytes += stale;
     figures->tail_bytes += stale;
     figures->pinned_bytes += stale;
@@ -84,7 +84,7 @@ static void add_pool(struct psc_pool *pool, void *context) {
     uint32_t capacity = PSC_LOAD(&pool->capacity);
     if (class_index == PSC_CLASS_SPAN) {
         add_span(pool, figures);
-        draw_pool(measuring->map, pool, pool->block_bytes, psc_pool_committed(pool));
+        draw_pool(measuring->map, pool, PSC_LOAD(&pool->block_bytes), psc_pool_committed(pool));
         return;
     }
     if (capacity == 0) {
@@ -93,7 +93,7 @@ static void add_pool(struct psc_pool *pool, void *context) {
     struct psc_class_figures *of_class = &figures->classes[class_index];
     uint32_t live = live_blocks(pool);
     live = live < capacity ? live : capacity;
-    uint64_t block_bytes = (uint64_t)live * pool->block_bytes;
+    uint64_t block_bytes = (uint64_t)live * PSC_LOAD(&pool->block_bytes);
     uint64_t committed = psc_pool_committed(pool);
     if (committed < block_bytes) { /* the pool changed while we looked */
         committed = block_bytes;

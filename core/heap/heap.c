@@ -107,7 +107,7 @@ static void *alloc_span_secure(size_t bytes) {
     bool fresh;
     struct psc_pool *span = make_span(bytes + PSC_SEAL_BYTES, &fresh);
     if (span == NULL) {
-        return no_memory();
+        return NULL;
     }
     psc_pick_large(psc_secure_take_span(span, fresh), span->block_bytes);
     return psc_secure_seal(span->base, span->block_bytes, bytes);
@@ -115,11 +115,14 @@ static void *alloc_span_secure(size_t bytes) {
 
 static void *alloc_large_secure(size_t alignment, size_t bytes) {
     bool fits_span = bytes + PSC_SEAL_BYTES <= PSC_SPAN_MAX && alignment <= PSC_SLOT_BYTES;
-    void *p = psc_large_alloc_secure(alignment, bytes, !fits_span);
+    void *p = psc_large_alloc_secure(alignment, bytes, !fits_span), *span = NULL;
+    if (p == NULL && fits_span && (span = alloc_span_secure(bytes)) == NULL) {
+        p = psc_large_alloc_secure(alignment, bytes, true); /* there is room for no arena, but perhaps for the block */
+    }
     if (p != NULL) {
         return psc_pick_large(p, psc_radix_large(p)->bytes);
     }
-    return fits_span ? alloc_span_secure(bytes) : no_memory();
+    return span != NULL ? span : no_memory();
 }
 
 static void *alloc_secure(uint32_t group, size_t alignment, size_t bytes) {

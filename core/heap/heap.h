@@ -89,7 +89,7 @@ struct psc_pool_figures {
 bool psc_heap_block(const void *p, struct psc_block *block);
 /* p: the start of a live block. */
 void psc_heap_pool_state(const void *p, struct psc_pool_figures *figures);
-/* Of a block of the hardened heap: what was asked for, no byte more. 0: misuse that is ignored. */
+/* Of a block of the hardened heap: what was asked for, no byte more. 0: that may have been 0, or it is misuse that is ignored. */
 size_t psc_heap_usable(const void *p);
 /* Whether p, any value, points into a pool's memory or to a large block. */
 bool psc_heap_owns(const void *p);

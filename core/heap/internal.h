@@ -51,22 +51,23 @@ void psc_arena_each_pool(void (*visit)(struct psc_pool *pool, void *context), vo
 /* ---- pool.c: bits; all for the pool's owner, but psc_pool_push and psc_pool_hand_back ---- */
 
 PSC_INLINE uint32_t psc_pool_words(const struct psc_pool *pool) {
-    return (pool->capacity + 63u) / 64;
+    return (PSC_LOAD(&pool->capacity) + 63u) / 64;
 }
 
 PSC_INLINE uint64_t *psc_pool_remote(struct psc_pool *pool) {
-    return pool->free == &pool->free_word ? &pool->remote_word : pool->free + PSC_POOL_WORDS;
+    uint64_t *free = PSC_LOAD(&pool->free);
+    return free == &pool->free_word ? &pool->remote_word : free + PSC_POOL_WORDS;
 }
 
 /* A pool with more used blocks counts as full: to take it up for the sake of a few would cost more than they save. */
 PSC_INLINE uint32_t psc_pool_full_above(const struct psc_pool *pool) {
-    uint32_t spare = pool->capacity / 16u;
-    return pool->capacity - (spare > 0 ? spare : 1);
+    uint32_t capacity = PSC_LOAD(&pool->capacity), spare = capacity / 16u;
+    return capacity - (spare > 0 ? spare : 1);
 }
 
 /* Bytes from its first slot's beginning to block 0. */
 PSC_INLINE uint32_t psc_pool_colour(const struct psc_pool *pool) {
-    return (uint32_t)((uintptr_t)pool->base & (PSC_SLOT_BYTES - 1));
+    return (uint32_t)((uintptr_t)PSC_LOAD(&pool->base) & (PSC_SLOT_BYTES - 1));
 }
 
 PSC_INLINE struct psc_heap *psc_pool_owner(const struct psc_pool *pool) {

@@ -62,7 +62,12 @@ static struct psc_large *take_descriptor(void) {
 }
 
 static void give_descriptor(struct psc_large *large) {
-    *large = (struct psc_large){.base = NULL};
+    PSC_STORE(&large->base, NULL);
+    PSC_STORE(&large->bytes, 0);
+    PSC_STORE(&large->note.words[0], 0);
+    PSC_STORE(&large->note.words[1], 0);
+    large->secure = false;
+    large->requested = large->front = large->behind = 0;
     psc_lock_take(&large_blocks.lock);
     large->next = large_blocks.unused;
     large_blocks.unused = large;
@@ -95,8 +100,8 @@ static void *map_registered(struct psc_large *large, size_t bytes, size_t alignm
     if (base == NULL) {
         return NULL;
     }
-    large->base = base;
-    large->bytes = bytes;
+    PSC_STORE(&large->base, base);
+    PSC_STORE(&large->bytes, bytes);
     if (!zeroed) { /* zeroed pages are new ones: what is kept would be kept in vain */
         psc_range_count_taken(bytes);
     }
@@ -267,8 +272,8 @@ static void *resize_secure(struct psc_large *large, size_t requested) {
     if (base == NULL) {
         return NULL;
     }
-    large->base = base;
-    large->bytes = bytes;
+    PSC_STORE(&large->base, base);
+    PSC_STORE(&large->bytes, bytes);
     psc_secure_seal_large(large, requested);
     count(0, (int64_t)(bytes - old_bytes));
     return base;
@@ -287,8 +292,8 @@ void *psc_large_resize(struct psc_large *large, size_t bytes) {
     if (base == NULL) {
         return NULL;
     }
-    large->base = base;
-    large->bytes = bytes;
+    PSC_STORE(&large->base, base);
+    PSC_STORE(&large->bytes, bytes);
     count(0, (int64_t)(bytes - old_bytes));
     return base;
 }

@@ -99,20 +99,22 @@ static void find_in_pool(struct psc_pool *pool, const void *p, struct finding *f
 
 struct search {
     const void *p;
+    enum psc_misuse of_freed;
     struct finding *finding;
 };
 
 static void look_into(struct psc_large *large, char *base, size_t bytes, void *context) {
     const struct search *search = context;
     if ((uintptr_t)search->p - (uintptr_t)base < bytes) {
-        search->finding->misuse = PSC_MISUSE_INSIDE;
+        /* the beginning of one is no block's only while another thread frees it */
+        search->finding->misuse = search->p == base ? search->of_freed : PSC_MISUSE_INSIDE;
         search->finding->has_block = true;
         search->finding->block = (struct psc_block){.note = &large->note, .base = base, .bytes = bytes, .capacity = 1};
     }
 }
 
 static void find_outside(const void *p, struct finding *finding) {
-    struct search search = {p, finding};
+    struct search search = {p, finding->misuse, finding};
     if (!psc_large_was(p)) {
         finding->misuse = PSC_MISUSE_FOREIGN;
         psc_large_each(look_into, &search);
@@ -139,6 +141,16 @@ void psc_misuse_damage(const void *p, enum psc_misuse misuse) {
     find(p, &finding);
     finding.misuse = misuse;
     tell(&finding, p);
+}
+
+void psc_misuse_large(const struct psc_large *large, enum psc_misuse misuse) {
+    struct finding finding = {.misuse = misuse, .has_block = true};
+    finding.block = (struct psc_block){.note = (struct psc_note *)(uintptr_t)&large->note,
+                                       .base = large->base,
+                                       .bytes = large->bytes,
+                                       .class_index = PSC_CLASS_COUNT,
+                                       .capacity = 1};
+    tell(&finding, large->base);
 }
 
 /* ---- what a block is said to be -------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "core/base/compiler.h"
 
 struct psc_block;
+struct psc_large;
 
 /* MISUSE(name, sentence) */
 #define PSC_MISUSES(MISUSE)                                                                                            \
@@ -34,6 +35,9 @@ PSC_COLD void psc_misuse_pointer(const void *p, enum psc_misuse of_freed);
 
 /* The block p, of the hardened heap, was written to where it must not be. */
 PSC_COLD void psc_misuse_damage(const void *p, enum psc_misuse misuse);
+
+/* The same of a large block, which need not be found by its address any more. */
+PSC_COLD void psc_misuse_large(const struct psc_large *large, enum psc_misuse misuse);
 
 /* Whether the block p can have come from a request of so many bytes with this alignment (any value), or been resized to
  * it. Tells if not. True for what is no live block: let free tell. */

@@ -4,18 +4,18 @@
 #include "core/heap/pick.h"
 
 static void list(struct psc_heap *heap, struct psc_pool *pool, uint32_t used) {
-    pool->state = PSC_POOL_LISTED;
+    PSC_STORE(&pool->state, PSC_POOL_LISTED);
     PSC_STORE(&pool->settle_in, (uint16_t)used);
     psc_order_insert(&heap->listed[pool->class_index], pool);
 }
 
 static void unlist(struct psc_heap *heap, struct psc_pool *pool) {
-    pool->state = PSC_POOL_NONE;
+    PSC_STORE(&pool->state, PSC_POOL_NONE);
     psc_order_remove(&heap->listed[pool->class_index], pool);
 }
 
 static void set_full(struct psc_pool *pool, uint32_t used) {
-    pool->state = PSC_POOL_FULL;
+    PSC_STORE(&pool->state, PSC_POOL_FULL);
     PSC_STORE(&pool->settle_in, (uint16_t)(used - psc_pool_full_above(pool)));
 }
 
@@ -31,7 +31,7 @@ static bool is_empty(const struct psc_pool *pool, uint32_t used) {
  * the same pools again and again need not pay. */
 
 static void keep(struct psc_heap *heap, struct psc_pool *pool) {
-    pool->state = PSC_POOL_KEPT;
+    PSC_STORE(&pool->state, PSC_POOL_KEPT);
     pool->sibling = heap->kept[pool->class_index];
     heap->kept[pool->class_index] = pool;
     heap->kept_slots += pool->slots;
@@ -43,7 +43,7 @@ static struct psc_pool *take_kept(struct psc_heap *heap, uint32_t class_index) {
         heap->kept[class_index] = pool->sibling;
         heap->kept_slots -= pool->slots;
         pool->sibling = NULL;
-        pool->state = PSC_POOL_NONE;
+        PSC_STORE(&pool->state, PSC_POOL_NONE);
     }
     return pool;
 }
@@ -110,7 +110,7 @@ static void resettle(struct psc_heap *heap, struct psc_pool *pool, uint32_t used
     if (pool->state == PSC_POOL_LISTED) {
         unlist(heap, pool);
     }
-    pool->state = PSC_POOL_NONE;
+    PSC_STORE(&pool->state, PSC_POOL_NONE);
     put(heap, pool, used);
 }
 
@@ -127,7 +127,7 @@ static void put_current_back(struct psc_heap *heap, uint32_t class_index) {
     struct psc_pool *pool = heap->current[class_index];
     heap->current[class_index] = &psc_pool_none;
     if (pool != &psc_pool_none) {
-        pool->state = PSC_POOL_NONE;
+        PSC_STORE(&pool->state, PSC_POOL_NONE);
         psc_pool_lay_down(pool);
         put(heap, pool, psc_pool_count_used(pool));
     }
@@ -227,7 +227,7 @@ bool psc_heap_refill(struct psc_heap *heap, uint32_t class_index) {
     if (pool == NULL) {
         return false;
     }
-    pool->state = PSC_POOL_CURRENT;
+    PSC_STORE(&pool->state, PSC_POOL_CURRENT);
     PSC_STORE(&pool->settle_in, PSC_NEVER);
     heap->current[class_index] = pool;
     psc_pick_draw(heap, pool);
@@ -290,7 +290,7 @@ static void recover_pool(struct psc_pool *pool, void *context) {
     psc_pool_pop(pool);
     psc_pool_lay_down(pool);
     psc_pool_merge(pool);
-    pool->state = PSC_POOL_NONE;
+    PSC_STORE(&pool->state, PSC_POOL_NONE);
     put(heap, pool, psc_pool_count_used(pool));
 }
 

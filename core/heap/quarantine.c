@@ -8,11 +8,19 @@ static struct psc_pool *pool_of(const char *p) {
     return psc_arena_pool_at(psc_radix_arena(p), p);
 }
 
+/* In a forked child, a block that was on its way here was found otherwise, perhaps. */
+static bool went_back(struct psc_pool *pool, uint32_t index) {
+    uint64_t back = PSC_LOAD(&psc_pool_remote(pool)[index / 64]);
+    return psc_secure_is_live(pool, index) || psc_pool_has_free(pool, index) || (back >> (index % 64) & 1) != 0;
+}
+
 /* The block may be used again. */
 static void give_back(struct psc_pool *pool, char *p) {
     uint64_t index;
     psc_pool_divide(pool, (uint64_t)(p - pool->base), &index);
-    psc_pool_give_back(pool, (uint32_t)index);
+    if (PSC_LIKELY(!went_back(pool, (uint32_t)index))) {
+        psc_pool_give_back(pool, (uint32_t)index);
+    }
 }
 
 static void release(struct psc_quarantine *quarantine, char *p) {
@@ -56,7 +64,7 @@ static struct psc_quarantine *own_quarantine(struct psc_heap *heap) {
 }
 
 void psc_quarantine_put(struct psc_pool *pool, char *p) {
-    struct psc_heap *heap = psc_heap_self;
+    struct psc_heap *heap = psc_heap_of_group(0); /* also of a thread that only frees */
     struct psc_quarantine *quarantine = own_quarantine(heap);
     if (PSC_LIKELY(quarantine != NULL)) {
         put(heap, quarantine, pool, p);

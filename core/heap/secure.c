@@ -64,9 +64,11 @@ size_t psc_secure_requested(const void *p, uint32_t block_bytes) {
     uint64_t seal;
     memcpy(&seal, end, sizeof seal);
     uint64_t slack = seal >> SLACK_SHIFT & SLACK_MOST, most = block_bytes - PSC_SEAL_BYTES;
-    if (PSC_UNLIKELY(slack > most || seal != seal_of(p, slack) || !is_filled(end - slack, end))) {
+    bool sealed = slack <= most && seal == seal_of(p, slack);
+    if (PSC_UNLIKELY(!sealed || !is_filled(end - slack, end))) {
         psc_misuse_damage(p, PSC_MISUSE_OVERRUN);
-        slack = slack < most ? slack : most;
+        slack = sealed ? slack : 0; /* nothing that the program wrote is to be lost */
+        psc_secure_seal((void *)(uintptr_t)p, block_bytes, most - slack); /* told once */
     }
     return most - slack;
 }
@@ -78,7 +80,8 @@ void psc_secure_seal_large(struct psc_large *large, size_t bytes) {
 
 void psc_secure_check_large(const struct psc_large *large) {
     if (PSC_UNLIKELY(!is_filled(large->base + large->requested, large->base + large->bytes))) {
-        psc_misuse_damage(large->base, PSC_MISUSE_OVERRUN);
+        psc_misuse_large(large, PSC_MISUSE_OVERRUN);
+        fill(large->base + large->requested, large->base + large->bytes); /* told once */
     }
 }
 
@@ -174,7 +177,7 @@ void psc_secure_begin_heap(struct psc_heap *heap) {
 void psc_heap_secure(const uint64_t with_secret[2], uint64_t mappings_most) {
     secret[0] = with_secret[0];
     secret[1] = with_secret[1];
-    filler = psc_random_seed(secret[1], 0) | EACH_BYTE;
+    filler = psc_random_seed(psc_random_seed(secret[0], secret[1]), 0) | EACH_BYTE;
     psc_guard_allow(mappings_most);
     psc_heap_leave();
     psc_arena_part();

@@ -1,11 +1,11 @@
 #include "core/track/log.h"
-#include "core/base/call.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/call.h"
 #include "core/base/say.h"
 #include "core/track/ticks.h"
 #include "core/track/types.h"
@@ -272,13 +272,21 @@ static int back(uint32_t index) {
     return error;
 }
 
+/* Who makes the log smaller tries a size that may turn out to be too small. */
+static bool fits_after_all(uint32_t index) {
+    psc_lock_take(&psc_track.locks.chunk);
+    bool fits = index < file.chunks;
+    psc_lock_release(&psc_track.locks.chunk);
+    return fits;
+}
+
 /* NULL: none, for now or for ever. */
 static struct psc_wire_log_chunk *take_chunk(void) {
     if (PSC_LOAD(&file.state) != RUNNING || psc_os_monotonic_ns() < PSC_LOAD(&file.paused_until_ns)) {
         return NULL;
     }
     uint32_t index = __atomic_fetch_add(&file.header->chunks_used, 1, __ATOMIC_SEQ_CST);
-    if (index >= __atomic_load_n(&file.chunks, __ATOMIC_SEQ_CST)) {
+    if (index >= __atomic_load_n(&file.chunks, __ATOMIC_SEQ_CST) && !fits_after_all(index)) {
         if ((index & PSC_LOG_CLOSED) == 0) {
             stop(PSC_STOP_SPAN, EFBIG);
         }

@@ -320,9 +320,17 @@ static void take_last(void) {
     psc_track_leave();
 }
 
+/* In its parent's memory, by vfork: what a child forbids itself, or may use of memory, is not the parent's. */
+static bool is_guest(void) {
+    return psc_track_current() != 0 && psc_track.header->pid != (uint32_t)getpid();
+}
+
 /* In a child that has not begun there is nothing to get ready: it will not begin. */
 void psc_track_enter_sandbox(void) {
     int saved = errno;
+    if (is_guest()) {
+        return;
+    }
     if (psc_track_current() != 0 && !psc_os_in_sandbox() && psc_track_enter()) {
         psc_track_file_back_ahead();
         psc_track_log_back_ahead();
@@ -335,7 +343,7 @@ void psc_track_enter_sandbox(void) {
 bool psc_track_yield_space(void) {
     bool any = false;
     int saved = errno;
-    if (psc_track_current() != 0 && !psc_os_in_sandbox() && psc_os_address_space_limit() != SIZE_MAX &&
+    if (psc_track_current() != 0 && !is_guest() && !psc_os_in_sandbox() && psc_os_address_space_limit() != SIZE_MAX &&
         psc_track_enter()) {
         any = psc_track_file_shrink(psc_track_span_allowed(psc_track.span));
         any |= psc_track_log_shrink();

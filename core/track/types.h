@@ -41,9 +41,9 @@
 #define PSC_TRACK_DEFERRED_MAX 8
 #define PSC_TRACK_PATH_MAX 4096
 /* A trace is made smaller than wished for where limits say so, but not below this. */
+#define PSC_TRACK_SPAN_MIN ((size_t)4 << 20)
 /* A file gets as much again as it has before a sandbox, and no less than this. */
 #define PSC_TRACK_AHEAD_MIN ((size_t)8 << 20)
-#define PSC_TRACK_SPAN_MIN ((size_t)4 << 20)
 
 /* Sites to books in two steps. */
 #define PSC_TRACK_LEAF_BOOKS 256

@@ -22,7 +22,7 @@
     COUNTER(snapshots_taken, "snapshots taken, those thinned out included")                                            \
     COUNTER(snapshot_ns, "processor time of taking snapshots, in nanoseconds")                                         \
     COUNTER(last_event_ns, "monotonic time of the last batch of events")                                               \
-    COUNTER(misuse_count, "frees and other calls that were refused: double, of what is no block, of a wrong size")
+    COUNTER(misuse_count, "misuse of the heap: a second free, of what is no block, of a wrong size, damage")
 
 #define PSC_COUNTER_FIELD(name, help) uint64_t name;
 

@@ -1,8 +1,12 @@
-/* The malloc family of preload/, which the Makefile links to a test under names of its own (psc_guest_malloc, ...), so that
- * the test, and a sanitizer's runtime, keep their malloc. To be included behind the headers that declare these functions:
- * what comes after it calls ours. */
+/* tests/victims/stress.c, compiled so that it calls the malloc family of preload/, which the Makefile links to a test under
+ * names of its own (psc_guest_malloc, ...): the test, and a sanitizer's runtime, keep their malloc. */
 #ifndef PSC_TESTS_UNIT_SUPPORT_GUEST_H
 #define PSC_TESTS_UNIT_SUPPORT_GUEST_H
+
+/* Its main. */
+int psc_guest_stress(int argc, char **argv);
+
+#ifdef PSC_GUEST_CALLS /* for the program alone */
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -38,5 +42,7 @@ extern __typeof__(mallopt) psc_guest_mallopt;
 #define malloc_trim psc_guest_malloc_trim
 #define mallinfo2 psc_guest_mallinfo2
 #define mallopt psc_guest_mallopt
+
+#endif
 
 #endif

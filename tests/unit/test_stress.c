@@ -3,24 +3,19 @@
 #include <check.h>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <errno.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/compiler.h"
 #include "core/heap/heap.h"
+#include "tests/unit/support_guest.h"
 
 /* ---- what preload/ asks of the process ------------------------------------------------------------------------- */
 
@@ -42,12 +37,6 @@ unsigned long psc_guest_getauxval(unsigned long type) {
 
 /* ---- the program that plays -------------------------------------------------------------------------------------- */
 
-static int stress_main(int argc, char **argv);
-#include "tests/unit/support_guest.h"
-#define main stress_main
-#include "tests/victims/stress.c" /* from here on malloc is ours */
-#undef main
-
 static unsigned threads_now(void) {
     unsigned number = 0;
     DIR *dir = opendir("/proc/self/task");
@@ -66,7 +55,7 @@ static void await_threads(void) {
 }
 
 static int play_stress(int argc, char **argv) {
-    int status = stress_main(argc, argv);
+    int status = psc_guest_stress(argc, argv);
     await_threads();
     const char *sentence = psc_heap_check();
     if (sentence != NULL) {
@@ -84,17 +73,11 @@ static int play_stress(int argc, char **argv) {
 #define PLAY_SECONDS "1"
 #endif
 
-/* psc_heap_measure walks all pools without a lock, by its contract, beside owners that write to them as to their own:
- * the thread sanitizer sees the ways in which it is not called. Snapshots call it, and mallinfo2. */
 static const char *const ways[] = {
     "mode=off",
-#if defined(__SANITIZE_THREAD__)
-    "mode=off,purge=0",
-#else
     "mode=exact,purge=0,snapshots=8",
     "mode=exact,events=on,events_limit=4",
     "mode=sample,interval=4k",
-#endif
 };
 
 static void remove_directory(const char *directory) {
