@@ -160,7 +160,7 @@ $(B)/obj/guest_stress.o: tests/victims/stress.c tests/unit/support_guest.h $(B)/
 	$(Q)$(CC) $(PSC_CFLAGS) -DPSC_GUEST_CALLS -include tests/unit/support_guest.h -Dmain=psc_guest_stress -c -o $@ $<
 $(B)/unit/test_unwind: UNIT_LIBS = $(shell pkg-config --libs libunwind)
 # Between core and libc the test puts functions of its own, which fail when it says so.
-INJECTED := mmap munmap mremap mprotect madvise mincore open read pread readlink fstat fchmod ftruncate fallocate
+INJECTED := mmap munmap mremap mprotect madvise mincore readlink fstat fchmod ftruncate syscall
 $(B)/unit/test_inject: UNIT_LIBS = $(INJECTED:%=-Wl,--wrap=%)
 
 # The preload under names of its own, for tests that have another malloc: see tests/unit/support_guest.h.
