@@ -5,6 +5,7 @@ set -u
 . "$(dirname "$0")/lib"
 command -v jq >/dev/null || skip 'jq is not installed'
 mkdir traces
+chmod 711 .
 chmod 777 traces # a child that becomes another user may leave its trace
 
 # makes MODE HOW [COUNT]

@@ -212,7 +212,7 @@ static int become_secret(void) {
 static void make_others(void) {
     int ends[2];
     char byte;
-    EXPECT(pipe(ends) == 0);
+    EXPECT(pipe(ends) == 0); /* all that come hold it, until they have gone */
     make_one(become_daemon);
     make_one(become_nobody);
     make_one(become_lone);
@@ -227,6 +227,7 @@ static void make_others(void) {
     }
     close(ends[1]);
     EXPECT(read(ends[0], &byte, 1) == 1 && byte == 'd');
+    EXPECT(read(ends[0], &byte, 1) == 0); /* a daemon's trace is whole by now */
     close(ends[0]);
     expect_status(pid, 0);
     traces = -1; /* as the system allows */
