@@ -4,6 +4,7 @@
 set -u
 . "$(dirname "$0")/lib"
 needs nginx curl ab
+free_port 18473
 chmod 755 .
 for i in $(seq 100); do seq $i $((i * 50)) >page$i.txt; done
 mkdir site && mv page*.txt site && chmod -R a+rX site
@@ -23,7 +24,7 @@ http {
     proxy_cache_path $scratch/cache levels=1 keys_zone=cache:1m inactive=60s;
     server { listen unix:$scratch/back.sock; root $scratch/site; location / { sendfile off; } }
     server {
-        listen 127.0.0.1:18473;
+        listen 127.0.0.1:$port;
         root $scratch/site;
         location /through/ { proxy_pass http://unix:$scratch/back.sock:/; proxy_cache cache; proxy_cache_valid 200 1s; }
         location /number/ { rewrite ^/number/(.*) /page\$1.txt last; }
@@ -35,7 +36,7 @@ rm -rf cache error.log access.log t? *.sock
 nginx() { "$binary" -p "$PWD" -c "$PWD/nginx.conf" -e "$PWD/error.log" "$@" 2>&1; }
 binary=$(type -P nginx) # by its path, so that it can start itself anew
 trap 'kill $(cat nginx.pid nginx.pid.oldbin) 2>/dev/null' EXIT
-address=http://127.0.0.1:18473
+address=http://127.0.0.1:$port
 nginx || exit
 ended() { # PROCESS
     for _ in $(seq 200); do

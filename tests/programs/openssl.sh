@@ -3,6 +3,7 @@
 set -u
 . "$(dirname "$0")/lib"
 needs openssl
+free_port 18472
 cat >speed.sh <<'END'
 openssl speed -seconds 1 -multi 2 -bytes 4096 aes-128-cbc sha256 2>speed.log | sed -E 's/ +[0-9.]+k/ NUMBERk/g; s/^(built on|options|compiler|CPUINFO).*//; /^Forked|^Got/d' | grep -E NUMBER
 echo "${PIPESTATUS[0]}"
@@ -24,14 +25,14 @@ openssl x509 -in cert.pem -noout -text | sha256sum
 openssl genrsa 2048 2>/dev/null | openssl rsa -check -noout 2>/dev/null
 openssl asn1parse -in text 2>/dev/null
 echo $?
-openssl s_server -accept 127.0.0.1:18472 -cert cert.pem -key key.pem -WWW -quiet >server.log 2>&1 &
+openssl s_server -accept 127.0.0.1:$port -cert cert.pem -key key.pem -WWW -quiet >server.log 2>&1 &
 server=$!
 for i in $(seq 200); do
-    openssl s_client -connect 127.0.0.1:18472 </dev/null >/dev/null 2>&1 && break
+    openssl s_client -connect 127.0.0.1:$port </dev/null >/dev/null 2>&1 && break
     sleep 0.05
 done
 for i in 1 2 3 4 5; do
-    printf 'GET /text HTTP/1.0\r\n\r\n' | openssl s_client -connect 127.0.0.1:18472 -quiet -CAfile cert.pem 2>/dev/null | sha256sum
+    printf 'GET /text HTTP/1.0\r\n\r\n' | openssl s_client -connect 127.0.0.1:$port -quiet -CAfile cert.pem 2>/dev/null | sha256sum
 done
 kill $server
 wait $server

@@ -2,7 +2,7 @@
 # PHP, with its own manager of memory and without (USE_ZEND_ALLOC=0), and its server for development under load.
 set -u
 . "$(dirname "$0")/lib"
-needs php ab
+needs php ab curl
 cat >program.php <<'END'
 <?php
 $table = [];
@@ -34,6 +34,7 @@ USE_ZEND_ALLOC=0 in_all php_malloc php -d display_errors=stderr -r '
     echo hash("sha256", serialize($t)), "\n"; exit(6);'
 
 mkdir site
+free_port 18471
 cat >site/index.php <<'END'
 <?php
 $all = [];
@@ -41,13 +42,13 @@ for ($i = 0; $i < 500; $i++) $all[] = str_repeat(chr(65 + $i % 26), $i);
 echo hash("sha256", implode(",", $all)), "\n";
 END
 cat >server.sh <<'END'
-php -S 127.0.0.1:18471 -t site >server.log 2>&1 &
+php -S 127.0.0.1:$port -t site >server.log 2>&1 &
 server=$!
 for _ in $(seq 200); do
-    curl -s http://127.0.0.1:18471/ && break
+    curl -s http://127.0.0.1:$port/ && break
     sleep 0.05
 done
-ab -q -n 400 -c 8 http://127.0.0.1:18471/ | grep -E '^(Complete|Failed|Non-2xx)'
+ab -q -n 400 -c 8 http://127.0.0.1:$port/ | grep -E '^(Complete|Failed|Non-2xx)'
 kill $server
 wait $server
 echo "server: $?"

@@ -4,11 +4,12 @@
 set -u
 . "$(dirname "$0")/lib"
 needs sshd ssh ssh-keygen
+free_port 18475
 ssh-keygen -q -t ed25519 -N '' -f host_key && ssh-keygen -q -t ed25519 -N '' -f user_key || fail ssh-keygen
 cp user_key.pub authorized
 cat >sshd_config <<END
 ListenAddress 127.0.0.1
-Port 18475
+Port $port
 HostKey $scratch/host_key
 PidFile $scratch/sshd.pid
 AuthorizedKeysFile $scratch/authorized
@@ -31,20 +32,20 @@ $sshd -D -e -f sshd_config 2>server.log &
 server=$!
 options="-F none -i user_key -o UserKnownHostsFile=known -o StrictHostKeyChecking=no -o BatchMode=yes -o LogLevel=ERROR"
 for _ in $(seq 200); do
-    ssh $options -p 18475 127.0.0.1 true 2>/dev/null </dev/null && break
+    ssh $options -p $port 127.0.0.1 true 2>/dev/null </dev/null && break
     sleep 0.05
 done
-ssh $options -p 18475 127.0.0.1 'echo a session; exit 7' </dev/null
+ssh $options -p $port 127.0.0.1 'echo a session; exit 7' </dev/null
 echo $?
 for i in 1 2 3; do
-    ssh $options -C -p 18475 127.0.0.1 'cat | sha256sum' <text &
+    ssh $options -C -p $port 127.0.0.1 'cat | sha256sum' <text &
 done
 wait %2 %3 %4
-sftp -q $options -P 18475 -b - 127.0.0.1 <<X
+sftp -q $options -P $port -b - 127.0.0.1 <<X
 get $PWD/text $PWD/text.back
 X
 cmp text text.back
-ssh $options -i none -o IdentitiesOnly=yes -i host_key -p 18475 127.0.0.1 true </dev/null 2>&1 | sed 's/^[^ ]*@//'
+ssh $options -i none -o IdentitiesOnly=yes -i host_key -p $port 127.0.0.1 true </dev/null 2>&1 | sed 's/^[^ ]*@//'
 kill $server
 wait $server
 echo "server: $?"
