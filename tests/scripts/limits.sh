@@ -63,7 +63,10 @@ for how in descriptors closed; do
 done
 
 # -- stderr is a pipe that nobody reads: what is said there must not end the program
+rm -rf traces/*
 (ulimit -f 400
  { under "$here" "$VICTIMS/hindered" none none >out; echo $? >status; } 2> >(exec true))
 [ "$(cat status)" = 0 ] || fail "stderr that nobody reads: status $(cat status)"
+readable 'stderr that nobody reads'
+grep -q 'Recording stopped' report.txt || fail 'stderr that nobody reads: there was nothing to say: the test tests nothing'
 exit $bad
