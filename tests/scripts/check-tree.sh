@@ -9,7 +9,7 @@ for entry in *; do
     *) git check-ignore -q "$entry" 2>/dev/null || { echo "$entry does not belong at the top"; bad=1; } ;;
     esac
 done
-for script in tests/scripts/*.sh tests/run .ci/run tools/deps.sh tools/demo/demo.sh; do
+for script in tests/scripts/*.sh tests/programs/*.sh tests/long/*.sh tests/run .ci/run tools/deps.sh tools/demo/demo.sh; do
     [ -x "$script" ] || { echo "$script cannot be executed"; bad=1; }
 done
 exit $bad
