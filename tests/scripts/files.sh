@@ -163,9 +163,12 @@ full() { # KILOBYTES: all that is written, on a disk of that size, where an earl
 }
 mkdir disk
 if unshare -rm bash -c 'mount -t tmpfs -o size=64k tmpfs disk' 2>/dev/null; then
+    cp x.trace whole.trace
+    "$poolscope" report --embed whole.trace >out 2>err && [ -s whole.trace.symbols ] || fail "embed: $(cat err)"
     for kilobytes in 32 80 300; do
         rm -rf kept && mkdir kept
-        full $kilobytes
+        rm -f status
+        full $kilobytes && [ -s status ] || fail "a disk of $kilobytes KiB: not run"
         what="a disk of $kilobytes KiB"
         grep -q '</html>' kept/page/index.html || fail "$what: half a page"
         for picture in kept/page/*.svg; do
@@ -175,6 +178,10 @@ if unshare -rm bash -c 'mount -t tmpfs -o size=64k tmpfs disk' 2>/dev/null; then
             [ "$(cat "$file" | tr -d '\0')" = earlier ] || "$poolscope" export --to="${file##*.}" x.trace | cmp -s - "$file" ||
                 fail "$what: half of ${file##*/}"
         done
+        symbols=kept/x.trace.symbols
+        [ ! -e $symbols ] || [ "$(tr -d '\0' <$symbols)" = earlier ] || cmp -s whole.trace.symbols $symbols ||
+            fail "$what: half of the names"
+        [ $kilobytes -ne 32 ] || grep -q 'No space left on device' page.err || fail "$what: it was not full"
         [ "$(cat status)" -eq 0 ] || grep -q '^poolscope report: cannot write .*: No space left on device$' page.err ||
             fail "$what: $(cat page.err)"
         [ -z "$(find kept -name '*.??????' ! -name '*.trace*')" ] || fail "$what: left behind: $(find kept)"
