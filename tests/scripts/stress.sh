@@ -58,7 +58,7 @@ round() {
     mode=off*) [ -z "$(ls traces)" ] || fail "$way: there are traces" ;;
     *)
         pid=$(sed -n 's/^stress: pid \([0-9]*\), seed.*/\1/p' err | head -n 1)
-        timeout 120 "$BUILD/poolscope" report --format=json traces/*"$pid".trace >facts.json 2>report.err ||
+        timeout 120 "$BUILD/poolscope" report --format=json traces/poolscope-"$pid".trace >facts.json 2>report.err ||
             fail "$way: report: $(cat report.err)"
         python3 check.py "$way" || fail "$way, seed $3: the trace"
         ;;
