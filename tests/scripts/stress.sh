@@ -10,10 +10,12 @@ seed=${STRESS_SEED:-$(date +%s)}
 threads=4
 ways='mode=off
 mode=off,purge=0
+mode=off,secure=on
 mode=exact
 mode=exact,snapshots=8,purge=0
 mode=exact,events=on,events_limit=8
 mode=exact,apart=make
+mode=exact,secure=on
 mode=sample,interval=4k
 mode=sample'
 
