@@ -3,14 +3,11 @@
 set -u
 . "$(dirname "$0")/lib"
 needs groff gs pdftotext pdftoppm gnuplot
-cat >page.ms <<'END'
-.TL
-A document
-.NH
-Text
-.PP
+cat >page.man <<'END'
+.TH DOCUMENT 7 2020-01-01
+.SH Text
 END
-seq 1500 | sed 's/.*/Word & stands in a line of \\fItext\\fP that is set./' >>page.ms
+seq 1500 | sed 's/.*/Word & stands in a line of \\fItext\\fP that is set./' >>page.man
 cat >plot.gp <<'END'
 set term svg size 600,400
 set output "plot.svg"
@@ -19,7 +16,7 @@ plot for [k=1:12] sin(x * k) / k title sprintf("k = %d", k)
 splot [-3:3][-3:3] sin(x) * cos(y) with pm3d
 END
 cat >make.sh <<'END'
-groff -ms -Tps page.ms >page.ps && sed '/^%%CreationDate/d' page.ps | sha256sum
+groff -man -Tps page.man >page.ps && sed '/^%%CreationDate/d' page.ps | sha256sum
 gs -q -dBATCH -dNOPAUSE -dSAFER -sDEVICE=pdfwrite -dCompressPages=false -sOutputFile=page.pdf page.ps
 echo $?
 gs -q -dBATCH -dNOPAUSE -dSAFER -sDEVICE=pnggray -r40 -dNumRenderingThreads=2 -sOutputFile=page%d.png page.ps
