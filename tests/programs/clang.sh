@@ -23,4 +23,5 @@ in_modes 'off sample exact' clang sh -c 'clang++ -std=c++17 -O2 -g -c -o program
 int f(void) { return g; }
 X
 '
+did clang 1 '^1548008755920 6$' 'undeclared identifier'
 exit $bad

@@ -31,4 +31,6 @@ END
 in_modes 'off sample exact' cmake sh -c 'rm -rf build; cmake -G Ninja -DCMAKE_BUILD_TYPE=Release -S source -B build 2>&1 | grep sum;
     ninja -C build -j 3 -d stats 2>&1 | grep -c "^path->node"; build/main; ninja -C build -t targets all | sort | sha256sum'
 in_modes exact make sh -c 'rm -rf build2; cmake -G "Unix Makefiles" -S source -B build2 >/dev/null && make -C build2 -j3 2>&1 | grep -c Built; build2/main'
+did cmake 0 '^-- sum ' '^177788590$'
+did make 0 '^2$' '^177788590$'
 exit $bad

@@ -30,4 +30,5 @@ echo 'plot nothing(x)' | gnuplot 2>/dev/null
 echo $?
 END
 in_modes 'off sample exact' documents sh make.sh
+did documents 0 ' page12.png$' ' out-04.pgm$' ' plot.svg$'
 exit $bad

@@ -31,4 +31,5 @@ cat >program.el <<'END'
 (kill-emacs 4)
 END
 in_modes 'off sample exact' emacs emacs -Q --batch -l program.el
+did emacs 4 '^977 10000$' '^from a child$' '^error$'
 exit $bad

@@ -17,4 +17,5 @@ echo $?
 grep -ciE 'poolscope: |error' errors
 END
 in_modes 'off sample exact' ffmpeg sh film.sh
+did ffmpeg 1 '^0, +99, ' '^1, ' '^0$'
 exit $bad

@@ -17,7 +17,10 @@ BEGIN {
 }
 END
 in_all gawk gawk -f program.awk
+did gawk 3 ' 50$' '^18893 '
 seq 300000 | gawk '{print $1 * 7919 % 300007, $1}' >numbers
 in_all sort sh -c 'sort --parallel=4 -S 20M -n numbers | sha256sum; sort --parallel=4 -S 1M -k 2,2r numbers | sha256sum'
+did sort 0 '^[0-9a-f]{64} '
 in_all sed sh -c 'sed -E "s/([0-9]+) ([0-9]+)/\2-\1/; 2~7d; s/9+/<&>/g; H; \$!d; x" numbers >edited; sha256sum <edited; wc -l <edited'
+did sed 0 '^[0-9a-f]{64} '
 exit $bad

@@ -78,10 +78,12 @@ for mode in off sample exact; do
     same pure_go "$(mode_options $mode),out=$traces" ./pure_go
     [ -z "$(ls traces)" ] || fail "a static program left a trace: $(ls traces)"
 done
+did pure_go 6 '^\['
 "$BUILD/poolscope" run -- ./pure_go >out 2>err
 [ $? -eq 6 ] || fail 'poolscope run ./pure_go: another status'
 cmp -s out pure_go.plain.out || fail 'poolscope run ./pure_go: other output'
 grep -q '^poolscope: nothing was recorded of ./pure_go: it is linked statically' err || fail "it said: $(cat err)"
 
 in_all cgo ./cgo
+did cgo 7 '^from a child$' '^caught: runtime error'
 exit $bad

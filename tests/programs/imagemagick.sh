@@ -17,4 +17,5 @@ done
 /usr/bin/convert no-such-file.png none.png
 END
 in_modes 'off sample exact' imagemagick sh pictures.sh
+did imagemagick 1 '^0$' # 1: the last of them has no picture to read
 exit $bad

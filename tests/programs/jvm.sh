@@ -58,6 +58,10 @@ public class Work {
 }
 END
 in_modes exact javac sh -c 'rm -f *.class; javac -J-Xmx200m Work.java && sha256sum *.class'
+did javac 0 ' Work.class$'
 in_modes 'off sample exact' jvm java -Xmx128m -XX:+UseSerialGC -Xshare:auto Work
 in_modes exact jvm_g1 java -Xmx128m -XX:+UseG1GC Work
+for name in jvm jvm_g1; do
+    did $name 7 '^977 4999950000$' '^StackOverflowError$' '^OutOfMemoryError$' '^from a child 0$'
+done
 exit $bad

@@ -32,4 +32,5 @@ print(select(2, pcall(error, {code = 7})).code)
 os.exit(3, true)
 END
 in_all lua lua5.4 program.lua
+did lua 3 '^110000$' '^7$'
 exit $bad

@@ -43,5 +43,5 @@ grep -iE 'poolscope: |got signal|assert|\[ERROR\]' server.log install.log slap.l
 exit 0
 END
 in_modes 'off sample exact' mariadb bash database.sh
-grep -q 'slap: 0' mariadb.plain.out || fail "mariadb: $(cat mariadb.plain.out)"
+did mariadb 0 '^install: 0$' '^slap: 0$' '^d.t\s*check\s*status\s*OK$' '^server: 0$'
 exit $bad

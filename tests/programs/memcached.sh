@@ -44,4 +44,6 @@ grep -v '^Signal handled' server.log
 exit 0
 END
 in_all memcached bash serve.sh
+did memcached 0 '^server: 0$'
+! grep -q None memcached.plain.out || fail "memcached: $(cat memcached.plain.out)"
 exit $bad

@@ -83,5 +83,5 @@ grep -E 'exited' error.log | grep -v 'exited with code 0'
 exit 0
 END
 in_modes 'off sample exact' nginx bash serve.sh
-grep -q 'Complete requests: *2000' nginx.plain.out || fail "nginx: $(cat nginx.plain.out)"
+did nginx 0 'Complete requests: *2000$' 'Failed requests: *0$' '^404$'
 exit $bad

@@ -40,4 +40,5 @@ if (process.argv[2] === 'child') {
 }
 END
 in_modes 'off sample exact' node node --expose-gc program.js
+did node 5 '^from a child$' '^\[ 2, 4, 6 \]$' '^ERR_OUT_OF_RANGE$'
 exit $bad

@@ -11,6 +11,7 @@ openssl speed -seconds 1 ecdsap256 2>>speed.log | sed -E 's/[0-9.]+s? +/N /g; s/
 grep 'poolscope: ' speed.log
 END
 in_modes 'off sample exact' openssl_speed bash speed.sh
+did openssl_speed 1 '^sha256 .*NUMBERk' '^aes-128-cbc .*NUMBERk' '^1$' # status 1: grep found nothing bad
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -subj /CN=localhost \
     -days 30 2>log || fail "a certificate: $(cat log)"
@@ -40,4 +41,6 @@ echo $?
 grep 'poolscope: ' server.log
 END
 in_modes 'off sample exact' openssl bash work.sh
+did openssl 1 '^Verified OK$' '^RSA key ok$' '^143$'
+[ "$(grep -E '^[0-9a-f]{64} ' openssl.plain.out | sort | uniq -d | wc -l)" -eq 1 ] || fail "openssl: $(cat openssl.plain.out)"
 exit $bad

@@ -29,9 +29,11 @@ $all = "";
 while (true) $all .= str_repeat("much", 100000);
 END
 in_all php php -d display_errors=stderr program.php
+did php 255 '^collected$' '^from a child$' # 255: the memory's limit
 USE_ZEND_ALLOC=0 in_all php_malloc php -d display_errors=stderr -r '
     for ($i = 0; $i < 40000; $i++) $t["k" . $i % 977][] = str_repeat("x", $i % 80) . $i;
     echo hash("sha256", serialize($t)), "\n"; exit(6);'
+did php_malloc 6 '^[0-9a-f]{64}$'
 
 mkdir site
 free_port 18471
@@ -55,4 +57,5 @@ echo "server: $?"
 grep -iE 'poolscope: |segfault|signal' server.log
 END
 in_modes 'off sample exact' php_server bash server.sh
+did php_server 1 'Complete requests: *400$' 'Failed requests: *0$' '^server: ' # 1: grep found nothing bad
 exit $bad

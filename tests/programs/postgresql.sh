@@ -43,5 +43,5 @@ grep -E 'poolscope: |PANIC|FATAL|terminated by signal' server.log initdb.log ben
 exit 0
 END
 in_modes 'off sample exact' postgresql "${as_nobody[@]}" bash "$public/database.sh" "$public" "$bin"
-grep -q 'processed: 1200/1200' postgresql.plain.out || fail "postgresql: $(cat postgresql.plain.out)"
+did postgresql 0 'processed: 1200/1200$' '^psql: 0$' '^stop: 0$' '^610$'
 exit $bad

@@ -31,4 +31,5 @@ wait $server
 exit 0
 END
 in_modes 'off sample exact' rsync_curl bash sync.sh
+did rsync_curl 0 '^Number of regular files transferred: 90$' '^404 ' '^7$'
 exit $bad

@@ -38,4 +38,5 @@ end
 exit 5
 END
 in_all ruby ruby program.rb
+did ruby 5 '^489$' '^from a child$' '^NoMemoryError$|^ArgumentError$'
 exit $bad

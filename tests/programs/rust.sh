@@ -48,5 +48,7 @@ fn main() {
 END
 rustc -O -o program program.rs >log 2>&1 || fail "rustc: $(cat log)"
 in_all rust ./program
+did rust 9 '^44999850000$' '^true$'
 in_modes exact rustc sh -c 'rm -f again; rustc -C opt-level=1 -o again program.rs && ./again; echo $?'
+did rustc 0 '^44999850000$' '^9$'
 exit $bad

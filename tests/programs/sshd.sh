@@ -53,7 +53,7 @@ grep -iE 'poolscope: |signal|fatal|sandbox' server.log | grep -v 'Received signa
 exit 0
 END
 in_modes 'off sample exact' sshd bash logins.sh
-grep -q 'a session' sshd.plain.out || fail "sshd: $(cat sshd.plain.out)"
+did sshd 0 '^a session$' '^server: 0$' "^$(sha256sum <text)"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo 'programs with rights of their own: only root can make some'

@@ -8,6 +8,7 @@ for mode in off sample exact; do
     mkdir -p traces
     same busybox "$(mode_options $mode),out=$traces" busybox sh -c "$SCRIPT"
 done
+did busybox 3 '^[0-9a-f]{64} '
 file=$(command -v busybox)
 if readelf -l "$file" | grep -q INTERP; then
     echo 'this BusyBox is not static'

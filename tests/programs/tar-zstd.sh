@@ -18,4 +18,5 @@ tar -xf dictionary
 echo $?
 END
 in_modes 'off sample exact' tar_zstd sh archive.sh
+did tar_zstd 0 '^same$' '^2$'
 exit $bad

@@ -33,4 +33,6 @@ done
 echo 'the server still runs'
 END
 in_modes 'off sample exact' tmux bash panes.sh
+did tmux 0 '^0 49 14$' '^3 75 25$'
+! grep -q 'shows no' tmux.plain.out || fail "tmux: $(cat tmux.plain.out)"
 exit $bad
