@@ -475,9 +475,12 @@ int main(void) {
     tcase_add_test(tcase, heap_one_call_fails);
     tcase_add_test(tcase, heap_three_calls_fail);
     tcase_add_test(tcase, heap_all_calls_fail);
+#if !defined(                                                                                                          \
+    __SANITIZE_ADDRESS__) /* beside whose mappings the tracker takes thousands of calls for what are hundreds */
     tcase_add_loop_test(tcase, tracker_one_call_fails, 0, 3);
     tcase_add_test(tcase, tracker_all_calls_fail);
     tcase_add_test(tcase, each_was_reached);
+#endif
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
