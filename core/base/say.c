@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,11 +173,6 @@ void psc_say(const char *format, ...) {
     line[sink.length++] = '\n';
     write_quietly(line, sink.length);
     errno = saved;
-}
-
-_Noreturn void psc_die(const char *sentence, const void *address) {
-    psc_say("%s (%p)", sentence, address);
-    abort();
 }
 
 const char *psc_errno_text(int error, char *buffer, size_t bytes) {

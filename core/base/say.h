@@ -18,9 +18,6 @@ bool psc_say_may_disturb(void);
  * it go nowhere, and raise no signal. */
 void psc_say(const char *format, ...) PSC_PRINTF(1, 2);
 
-/* A fixed sentence on misuse or corruption of the heap, then abort. `address` is shown. */
-_Noreturn void psc_die(const char *sentence, const void *address);
-
 /* Name of an errno value in words, for a handful that our calls give; else "error N" in `buffer`. */
 const char *psc_errno_text(int error, char *buffer, size_t bytes);
 

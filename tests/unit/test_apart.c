@@ -15,6 +15,7 @@
 #include "core/track/types.h"
 #include "core/wire/apart.h"
 #include "report/symbols_find.h"
+#include "tests/unit/support_directory.h"
 
 static char directory[] = "/tmp/psc-apart-XXXXXX";
 static char rules_path[64];
@@ -131,14 +132,7 @@ static void setup(void) {
 }
 
 static void remove_directory(void) {
-    char path[512];
-    DIR *dir = opendir(directory);
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        unlink(path);
-    }
-    closedir(dir);
-    rmdir(directory);
+    psc_test_remove_directory(directory);
 }
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #include "core/base/compiler.h"
 #include "core/heap/heap.h"
+#include "tests/unit/support_directory.h"
 #include "tests/unit/support_guest.h"
 
 /* ---- what preload/ asks of the process ------------------------------------------------------------------------- */
@@ -80,17 +81,6 @@ static const char *const ways[] = {
     "mode=sample,interval=4k",
 };
 
-static void remove_directory(const char *directory) {
-    char path[512];
-    DIR *dir = opendir(directory);
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        unlink(path);
-    }
-    closedir(dir);
-    rmdir(directory);
-}
-
 /* Sanitizers look at all of a mapping: the trace is to be a small one. */
 static _Noreturn void execute(const char *options) {
     struct rlimit limit = {.rlim_cur = (rlim_t)256 << 20, .rlim_max = RLIM_INFINITY};
@@ -111,7 +101,7 @@ START_TEST(random_calls_keep_all_promises) {
         execute(options);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    remove_directory(directory);
+    psc_test_remove_directory(directory);
     ck_assert_int_eq(status, 0);
 }
 END_TEST
